@@ -161,6 +161,32 @@ class Size(Part):
     paper_bytes: Whole | None = None
 
 
+class PatchCost(Part):
+    """What a patch of the bundle's head costs, besides the durations of its stages.
+
+    Attributes:
+        method, optimiser, steps: how the head trains a patch, and the largest number of its steps.
+        rank: number of weights of a patch, without its bias.
+        events: number of events from which the stage `train_patch` trains.
+        candidates: number of candidates of a re-rank.
+        patch_bytes: the numbers of a patch.
+        head_bytes: the file of the head, which all users share.
+        request_bytes: what a re-rank stores for the training, besides its log row.
+        training_bytes: the largest memory that a training needs at once, without its events.
+    """
+
+    method: str
+    optimiser: str
+    steps: Count
+    rank: Count
+    events: Count
+    candidates: Count
+    patch_bytes: Count
+    head_bytes: Count
+    request_bytes: Count
+    training_bytes: Count
+
+
 class Phase(Part):
     """One phase of a cold start, or the whole: milliseconds over fresh processes."""
 
@@ -256,6 +282,7 @@ class BenchDocument(Part):
         model: name of the model, such as `crban`.
         precision: precision of its weights.
         sizes: maximum lengths of the lists: `candidates`, `exposures`, `page_views`.
+        personal: what a patch costs, for a bundle with a head of patches. Else None.
         warnings: which figures not to trust, as sentences.
         quantiles: the shares of all `quantiles_us`.
         quality: the quality of the plans that a client makes, for `mix`. Else None.
@@ -276,6 +303,7 @@ class BenchDocument(Part):
     ratios: list[Ratio] = []
     operations: list[Operation] = []
     size: list[Size] = []
+    personal: PatchCost | None = None
     cold: list[Phase] = []
     memory: list[Memory] = []
     sustained: list[Interval] = []

@@ -8,13 +8,13 @@ from pathlib import Path
 from edgerec.bundle.signing import PublicKey
 from edgerec.core.errors import InputError
 
-STEP, RERANK, BEHAVIOUR, RESPONSE = "step", "rerank", "behaviour", "response"
+STEP, RERANK, BEHAVIOUR, RESPONSE, PERSONAL = "step", "rerank", "behaviour", "response", "personal"
 SIZE, PROFILE, COLD, MEMORY, ALL = "size", "profile", "cold", "memory", "all"
-WHAT = (STEP, RERANK, BEHAVIOUR, RESPONSE, SIZE, COLD, MEMORY, PROFILE, ALL)
+WHAT = (STEP, RERANK, BEHAVIOUR, RESPONSE, PERSONAL, SIZE, COLD, MEMORY, PROFILE, ALL)
 """What can be measured."""
 WITH_PEERS = (STEP, RERANK, ALL)
-"""What other engines and other bundles can do, too. These also have sweeps."""
-TIMED = (STEP, RERANK, BEHAVIOUR, RESPONSE, ALL)
+"""What other engines and other bundles can do, too."""
+TIMED = (STEP, RERANK, BEHAVIOUR, RESPONSE, PERSONAL, ALL)
 """What is measured in rounds."""
 STARTS = {COLD: 3, MEMORY: 10}
 """If all is measured, this many rounds mean one device process."""

@@ -8,13 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgerec.bench.document import Energy, Interval, Operation, Size
+from edgerec.bench.document import Energy, Interval, Operation, PatchCost, Size
 from edgerec.bench.energy import EnergyCounters
 from edgerec.bench.measure import Call, Durations, take_turns
 from edgerec.bench.peers.peer import Failures, Peer, load_peers
-from edgerec.bench.plan import ALL, BEHAVIOUR, PROFILE, RERANK, RESPONSE, SIZE, STEP, SWEEP_SHARE, WITH_PEERS, Plan
+from edgerec.bench.plan import (
+    ALL,
+    BEHAVIOUR,
+    PERSONAL,
+    PROFILE,
+    RERANK,
+    RESPONSE,
+    SIZE,
+    STEP,
+    SWEEP_SHARE,
+    WITH_PEERS,
+    Plan,
+)
 from edgerec.bench.stages.behaviour import behaviour_stages
 from edgerec.bench.stages.device_client import device_client
+from edgerec.bench.stages.personal import personal_bench
 from edgerec.bench.stages.profile import profile_of
 from edgerec.bench.stages.rerank import candidates_sweep, rerank_stages, threads_sweep
 from edgerec.bench.stages.response import response_stages
@@ -57,6 +70,7 @@ class Measured:
     compared: list[tuple[Key, Key]] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     size: list[Size] = field(default_factory=list)
+    personal: PatchCost | None = None
     sustained: list[Interval] = field(default_factory=list)
     energy: list[Energy] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -111,6 +125,9 @@ class _Process:
         if plan.includes(BEHAVIOUR) or plan.includes(RESPONSE):
             with stage_of(self._plan, f"{BEHAVIOUR} and {RESPONSE}" if plan.what == ALL else plan.what):
                 self._device()
+        if plan.includes(PERSONAL) and (loaded.model.personal is not None or plan.what != ALL):
+            with stage_of(self._plan, PERSONAL):
+                self._personal()
         if self._first:
             self._once()
         if plan.sweep:
@@ -137,6 +154,14 @@ class _Process:
             if self._plan.includes(what):
                 with device_client(self._loaded) as device:
                     self._measure(stages(device))
+
+    def _personal(self) -> None:
+        with personal_bench(self._loaded) as bench:
+            self._measure(bench.stages)
+            if self._plan.sweep:
+                self._together(bench.sweep())
+            if self._first:
+                self._measured.personal = bench.cost()
 
     def _once(self) -> None:
         if self._plan.includes(SIZE):

@@ -1,4 +1,4 @@
-"""`edgerec bench step|rerank|behaviour|response|size|cold|memory|profile|all`: measure a bundle on this machine."""
+"""`edgerec bench step|rerank|...|all`: measure a bundle on this machine. `edgerec.bench.plan` has all names."""
 
 from __future__ import annotations
 
@@ -132,6 +132,7 @@ def document_of(
         ],
         operations=first.operations,
         size=first.size,
+        personal=first.personal,
         cold=list(cold),
         memory=list(memory),
         sustained=first.sustained,

@@ -86,7 +86,7 @@ def _sweep(default: bool) -> Callable[[Command], Command]:
         "--sweep/--no-sweep",
         default=default,
         show_default=True,
-        help="Also measure shorter sequences, fewer candidates, or more threads.",
+        help="Also measure shorter sequences, fewer candidates, more threads, or other numbers of events.",
     )
 
 
@@ -166,6 +166,11 @@ _bench_command(
     "response",
     "Measure the time from a trigger until the new order is there and the request is recorded.",
     [*_rounds(30, 1), _THREADS, _CPU],
+)
+_bench_command(
+    "personal",
+    "Measure what a patch of one user costs: a re-rank with it and without it, and its training.",
+    [_sweep(False), *_rounds(30, 1), _THREADS, _CPU],
 )
 _bench_command("size", "Show the sizes of the bundle's parts, beside those of the paper.", [])
 _bench_command(

@@ -10,6 +10,7 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import PATH, WholeNumber, force_option, json_option, out_option, seed_option
 from edgerec.cli.output import emit
+from edgerec.cli.stored_patches import inspect, reset
 from edgerec.cli.tensorflow import import_tensorflow
 
 _users = click.option(
@@ -111,7 +112,11 @@ def meta_train(
 
 @click.group()
 def personalize() -> None:
-    """Measure patches that make the shared model a user's own (docs/personalization.md)."""
+    """Patches that make the shared model a user's own: measure them, or see those of a device's store."""
+
+
+personalize.add_command(inspect)
+personalize.add_command(reset)
 
 
 @personalize.command()

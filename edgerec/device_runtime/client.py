@@ -104,6 +104,7 @@ class Client:
             store, serving, self._feed, self._mixing, self._personal, config, new_id, draw
         )
         self._training = PatchTraining(self._lock, store, self._personal, config)
+        self._training.note(clock())
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
         self._work = PendingWork(self._lock, self._device, self._training, config, clock, self._changed)
         self._cloud = self._work.cloud = CloudWork(
@@ -181,12 +182,14 @@ class Client:
         """Ask for a new page, which replaces the whole list when it arrives."""
         with self._lock:
             self._cloud.refresh()
+            self._training.note(self._clock())
             self._lock.notify_all()
 
     def shown(self, item_id: int) -> None:
         """Tell that an item came on the screen. It and all items before it stay where they are from now on."""
         with self._lock:
             self._feed.shown(item_id)
+            self._training.note(self._clock())
             self._lock.notify_all()
 
     def exposed(

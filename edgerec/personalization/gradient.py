@@ -68,6 +68,7 @@ class PatchLoss:
     def curvature(self, theta: Floats) -> Floats:
         """Return the matrix (rank + 1, rank + 1) of second derivatives of the loss. It is positive definite."""
         rates = sigmoid(self.logits + self.inputs @ theta)
-        weighted = self.inputs * (rates * (1 - rates))[:, None]
-        matrix: Floats = (self.inputs.T @ weighted + np.diag(self.pull)) / len(self.labels)
+        # NumPy computes half of the product of a matrix with its own transpose, and copies the other half.
+        weighted = self.inputs * np.sqrt(rates * (1 - rates))[:, None]
+        matrix: Floats = (weighted.T @ weighted + np.diag(self.pull)) / len(self.labels)
         return matrix

@@ -28,6 +28,10 @@ MAX_BYTES = 1 << 22
 MAX_INPUTS, MAX_RANK = 4096, 256
 MAX_CLIP = 6e4
 """Devices store what a patch reads as float16, whose largest number is 65,504."""
+ONE_THREAD = 1 << 18
+"""OpenBLAS multiplies matrices in one thread up to this number of multiplications."""
+MOST_CANDIDATES = 1000
+"""More rows than this are no re-rank, and threads are worth it."""
 _ADVICE = "run `edgerec meta-train` again"
 
 
@@ -42,7 +46,7 @@ class Training(BaseModel):
         optimiser: `gradient` for steps of gradient descent with `PersonalHead.rates`, `newton` for Newton steps.
         clip: numbers that a patch reads are kept within [-clip, clip].
         reach: the largest length of the change of a patch, ``sqrt(sum_j pull_j (theta_j - start_j) ** 2)``.
-        least_events: a patch is trained from at least this number of events.
+        shrink_events: k. The trained change of a patch is multiplied by ``n / (n + k)``, with n events.
         gain: by how much patches lowered the log loss of the gate's events in meta-training, on average.
         gain_events: as many events as this prior knowledge counts in the gate.
     """
@@ -56,7 +60,7 @@ class Training(BaseModel):
     optimiser: Literal["gradient", "newton"] = "gradient"
     clip: Annotated[float, Field(gt=0, le=MAX_CLIP)] = 1e3
     reach: Annotated[float, Field(gt=0, le=1e6)] = 1e3
-    least_events: Annotated[int, Field(ge=1, le=10_000)] = 1
+    shrink_events: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     gain: Annotated[float, Field(ge=-10, le=10)] = 0.0
     gain_events: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
@@ -176,8 +180,8 @@ class PersonalHead:
                 f"personal head: activations should have shape (n, {self.inputs}); received {activations.shape}"
             )
         clip = np.float32(self.training.clip)
-        phi: Array = np.clip((activations - self.mean) @ self.kernel, -clip, clip)
-        return phi
+        phi = _product(activations - self.mean, self.kernel)
+        return np.clip(phi, -clip, clip, out=phi)
 
     def document(self) -> dict[str, Any]:
         """Return what `edgerec inspect` shows of the head."""
@@ -189,7 +193,7 @@ class PersonalHead:
             "patch_bytes": self.start.nbytes,
             "optimiser": training.optimiser,
             "steps": training.steps,
-            "least_events": training.least_events,
+            "shrink_events": training.shrink_events,
             "gate_gain": training.gain,
             "gate_gain_events": training.gain_events,
         }
@@ -228,6 +232,20 @@ class PersonalHead:
         if has_rate.dtype == np.bool_ and has_rate.shape == () and bool(has_rate):
             rate = UserRate(**parse_members(content, UserRate.names(), what=what, advice=_ADVICE))
         return cls(settings, **arrays, user_rate=rate)
+
+
+def _product(rows: Array, kernel: Array) -> Array:
+    """Return `rows @ kernel`. For a re-rank, no product is large enough for the threads of OpenBLAS.
+
+    They would gain nothing here, and a re-rank would wait for each of them: on a busy device, for milliseconds.
+    """
+    few = max(1, ONE_THREAD // kernel.size)
+    if not few < len(rows) <= MOST_CANDIDATES:
+        return rows @ kernel
+    product = np.empty((len(rows), kernel.shape[1]), np.float32)
+    for first in range(0, len(rows), few):
+        np.matmul(rows[first : first + few], kernel, out=product[first : first + few])
+    return product
 
 
 _ARRAYS = tuple(field.name for field in fields(PersonalHead) if field.name not in ("training", "user_rate"))

@@ -33,13 +33,13 @@ def train(head: PersonalHead, events: Events, *, deadline: float | None = None) 
 
     Raises:
         ShapeError: the events are those of another head.
-        TrainingError: there are too few events; the gradient is exactly zero, so nothing would be learnt; the training
+        TrainingError: there are no events; the gradient is exactly zero, so nothing would be learnt; the training
             explodes: a number is not finite, or the loss is higher than before; or the deadline has passed.
     """
     if events.phi.shape[1] != head.rank:
         raise ShapeError(f"patch: phi should have {head.rank} columns; received {events.phi.shape[1]}")
-    if len(events) < head.training.least_events:
-        raise TrainingError(f"patch: at least {head.training.least_events} events are needed; received {len(events)}")
+    if not len(events):
+        raise TrainingError("patch: at least one event is needed; received none")
     loss = PatchLoss.of(head, events)
     start = loss.start.copy()
     before = loss.value(start)
@@ -47,13 +47,23 @@ def train(head: PersonalHead, events: Events, *, deadline: float | None = None) 
         raise TrainingError("patch: the gradient is exactly zero, so nothing would be learnt: check the activations")
     descend = _newton if head.training.optimiser == "newton" else _descent
     theta = descend(loss, start, head, events, inf if deadline is None else deadline)
-    theta = within_reach(head, theta)
+    theta = within_reach(head, shrunk(head, theta, len(events)))
     after = loss.value(theta) if np.isfinite(theta).all() else np.inf
     if not after <= before:
         raise TrainingError(
             f"patch: the training explodes: the loss was {before:.6g} and is {after:.6g}: meta-train with smaller rates"
         )
     return theta.astype(np.float32)
+
+
+def shrunk(head: PersonalHead, theta: Floats, count: int) -> Floats:
+    """Return a patch whose change is multiplied by ``n / (n + k)``, with n = `count` and k = `Training.shrink_events`.
+
+    A user with few events stays near the start: what few events say of a user is mostly noise. The loss is convex, so
+    it still falls.
+    """
+    nearer: Floats = head.start + (theta - head.start) * (count / (count + head.training.shrink_events))
+    return nearer
 
 
 def within_reach(head: PersonalHead, theta: Floats) -> Floats:
@@ -72,9 +82,15 @@ def _check_time(deadline: float) -> None:
 
 
 def _descent(loss: PatchLoss, theta: Floats, head: PersonalHead, events: Events, deadline: float) -> Floats:
+    """Return the patch after gradient steps, in which the pull is that of the patch after the step.
+
+    So a step cannot overshoot along the pull, also with few events, where the pull is strong. It is the proximal
+    gradient step (Parikh and Boyd, *Proximal Algorithms*, 2014, section 4.2): the plain step with smaller rates.
+    """
     rates = head.rates.astype(np.float64)
     if head.user_rate is not None:
         rates *= head.user_rate.factor(describe(events))
+    rates = rates / (1 + rates * loss.pull / len(events))
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(head.training.steps):
             _check_time(deadline)

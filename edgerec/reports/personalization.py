@@ -24,7 +24,13 @@ def blocks(document: Mapping[str, Any]) -> list[Block]:
             "groups",
             "By number of known pages",
             "The difference of GAUC to the shared model, for users with few and with many known pages.",
-            _groups(rows),
+            _groups(rows, "gauc_vs_shared"),
+        ),
+        Block(
+            "groups_refit",
+            "By number of known pages, against refit",
+            "The same to `refit`: what a patch gains because it is the user's own.",
+            _groups(rows, "gauc_vs_refit"),
         ),
         Block(
             "harm",
@@ -62,11 +68,11 @@ def _methods(rows: Any) -> Table:
     )
 
 
-def _groups(rows: Any) -> Table:
+def _groups(rows: Any, difference: str) -> Table:
     names = list(rows[0]["groups"]) if rows else []
     columns = ["method", *(f"{name} ({rows[0]['groups'][name]['users']:,} users)" for name in names)]
     return Table(
-        columns, [[row["method"], *(_interval(row["groups"][n]["gauc_vs_shared"]) for n in names)] for row in rows]
+        columns, [[row["method"], *(_interval(row["groups"][name][difference]) for name in names)] for row in rows]
     )
 
 

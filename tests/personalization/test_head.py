@@ -89,6 +89,15 @@ def test_wrong_settings_in_a_file_are_refused() -> None:
         PersonalHead.from_bytes(content.getvalue())
 
 
+def test_a_file_without_shrink_events_does_not_shrink() -> None:
+    head, content = a_head(shrink_events=12.0), io.BytesIO()
+    arrays = {name: getattr(head, name) for name in ("mean", "kernel", "start", "rates", "pull")}
+    text = head.training.model_dump_json().replace('"shrink_events":12.0', '"least_events":3')
+    np.savez(content, **arrays, training=np.array(text), user_rate=np.array(False))
+    assert PersonalHead.from_bytes(content.getvalue()).training.shrink_events == 0
+    assert PersonalHead.from_bytes(head.to_bytes()).training.shrink_events == 12
+
+
 def a_patch(head: PersonalHead) -> Patch:
     return Patch(7, "v1", train(head, some_events(head)), 60, 1_700_000_000_000)
 

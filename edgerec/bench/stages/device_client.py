@@ -13,7 +13,10 @@ from edgerec.bench.stages.stage import Loaded
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.rows import PatchState
+from edgerec.personalization.patch import Patch
 
+USER = 1
 _NEVER_MS = 10**12
 
 
@@ -26,10 +29,15 @@ class DeviceClient:
 
 
 @contextmanager
-def device_client(loaded: Loaded) -> Iterator[DeviceClient]:
+def device_client(loaded: Loaded, *, personal: bool = False, patch: Patch | None = None) -> Iterator[DeviceClient]:
     """Yield a client with full windows. Nothing but the caller makes it work: no trigger fires, and it sends no logs.
 
     The store is a file in the folder for temporary files.
+
+    Args:
+        loaded: the bundle.
+        personal: whether the client keeps what a patch is trained from. It trains none, because the user is never idle.
+        patch: the patch of the user `USER` that is in the store; None: there is none.
     """
     limits, pages = loaded.model.limits, load_recorded_pages(loaded.bundle)
     most = limits.candidates
@@ -41,11 +49,15 @@ def device_client(loaded: Loaded) -> Iterator[DeviceClient]:
         send_interval_ms=_NEVER_MS,
         prune_interval_ms=_NEVER_MS,
         page_timeout_ms=_NEVER_MS,
+        personal=personal,
+        personal_idle_ms=_NEVER_MS,
     )
     with (
         TemporaryDirectory(prefix="edgerec-bench-") as folder,
-        BehaviourStore(Path(folder) / "store.sqlite", user_id=1, limits=limits) as store,
+        BehaviourStore(Path(folder) / "store.sqlite", user_id=USER, limits=limits) as store,
     ):
+        if patch is not None:
+            store.personal.write(PatchState(patch.version_id, patch, patch.time, 0, "trained"))
         client = Client(store, pages, loaded.model, config=config)
         record_full_windows(client, pages, limits)
         client.refresh()

@@ -13,12 +13,17 @@ CALLS = 10
 
 def response_stages(device: DeviceClient) -> list[Stage]:
     """Return the stage. All candidates of the page may move, and both windows are full."""
+    return [Stage(RESPONSE, {RUNTIME: respond(device, RESPONSE)}, CALLS, reference=None)]
+
+
+def respond(device: DeviceClient, trigger: str) -> Call:
+    """Return the call of one re-rank through the client, for this reason."""
     client = device.client
 
-    def respond() -> None:
-        client.request(RESPONSE)
+    def run() -> None:
+        client.request(trigger)
         done = client.run_pending()
-        if done.errors or done.requests != (RESPONSE,):
+        if done.errors or done.requests != (trigger,):
             raise SessionError(f"bench: the page cannot be ranked: {(*done.errors, 'no request')[0]}")
 
-    return [Stage(RESPONSE, {RUNTIME: Call(respond)}, CALLS, reference=None)]
+    return Call(run)

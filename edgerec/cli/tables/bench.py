@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgerec.bench.document import BenchDocument, Ratio, Row
+from edgerec.bench.stages.personal import STAGES as PERSONAL_STAGES
 from edgerec.bench.warnings import machine_warnings
 from edgerec.cli.output import table_of
 from edgerec.core.text import counted, shown
@@ -68,6 +69,11 @@ def _parts(document: BenchDocument) -> Iterator[RenderableType]:
                 (f"{one.half}  {one.part}", _mb(one.bytes), "" if one.paper_bytes is None else _mb(one.paper_bytes))
                 for one in document.size
             ],
+        )
+    if document.personal is not None:
+        yield _compact(
+            ("patch of one user", ""),
+            [(name.replace("_", " "), f"{value}") for name, value in document.personal],
         )
     if document.cold:
         yield _compact(
@@ -157,7 +163,8 @@ def _rows(rows: Sequence[Row], ratios: Sequence[Ratio]) -> Table:
 
 def _reference(rows: Sequence[Row]) -> str:
     """Return the implementation that the others are compared with."""
-    return "edgerec" if all(row.stage == "mix" for row in rows) else "mnn"
+    own = [row.stage in ("mix", *PERSONAL_STAGES) for row in rows]
+    return "edgerec" if all(own) else "ours" if any(own) else "mnn"
 
 
 def _sweep(parameter: str, rows: Sequence[Row]) -> Table:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgerec.core.errors import EdgeRecError, first_line
 from edgerec.device_runtime.device_model import DeviceModel
+from edgerec.device_runtime.finite import is_finite
 from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.personalization.head import PersonalHead
@@ -54,7 +55,7 @@ class PersonalRanking:
     def use(self, model: DeviceModel | None) -> None:
         """Use patches of this model from now on. Those of other versions are deleted: this one cannot read them."""
         self.head, self.patch = None, None
-        if model is None or model.personal is None or not self._enabled:
+        if model is None or not self._enabled:
             return
         self.head = model.personal
         try:
@@ -79,7 +80,7 @@ class PersonalRanking:
     def rank(self, scored: Scored) -> PersonalScores:
         """Return the logits of the user, and what a later training reads.
 
-        Without a patch, the logits are those of the shared model.
+        The logits are those of the shared model without a patch, and if numbers become too large for one.
 
         Raises:
             ShapeError: the ranker returns other activations than the head reads.
@@ -87,11 +88,11 @@ class PersonalRanking:
         head = self.head
         if head is None or scored.hidden is None or scored.candidates is None:
             return PersonalScores(scored)
-        hidden = scored.hidden
-        activations = hidden if head.inputs == hidden.shape[1] else np.concatenate([hidden, scored.candidates], axis=1)
-        # The training reads these numbers from the store. So the ranking reads them in the same precision.
-        phi = head.read(activations).astype(np.float16)
-        if self.patch is None:
+        read = head.read(head.activations(scored.hidden, scored.candidates))
+        if not is_finite(read):
+            return PersonalScores(scored, False)
+        phi = read.astype(np.float16)
+        own = None if self.patch is None else self.patch.logits(scored.logits, read)
+        if own is None or not is_finite(own):
             return PersonalScores(scored, False, phi)
-        own = self.patch.logits(scored.logits, phi.astype(np.float32))
         return PersonalScores(replace(scored, logits=own), True, phi)

@@ -20,10 +20,22 @@ from edgerec.personalization.patch import Patch
 
 @dataclass(frozen=True)
 class _Job:
+    """What a training reads.
+
+    Attributes:
+        head: the head of the model.
+        events: the events of the user.
+        patch: the patch in use.
+        before: what the training before has left.
+        through: the sequence number of the latest page whose events are here.
+        resets: how often the patch had been reset.
+    """
+
     head: PersonalHead
     events: Events
+    patch: Patch | None
     before: PatchState | None
-    newest: int
+    through: int
     resets: int
 
 
@@ -75,7 +87,7 @@ class PatchTraining:
     def run(self, now: int) -> tuple[int, list[str]]:
         """Train once. The lock is free. Return the number of trainings, and what failed.
 
-        A reset or a change of the model in between makes the result void.
+        A reset or a change of the model in between makes the result void. Whatever fails, the patch in use stays.
         """
         try:
             with self._lock:
@@ -87,7 +99,7 @@ class PatchTraining:
                 if self._ranking.head is job.head and self._store.personal.resets == job.resets:
                     self._store.personal.write(state)
                     self._ranking.read()
-        except EdgeRecError as error:
+        except Exception as error:  # For example a singular matrix. The application gets no error of the training.
             return 0, [f"the patch of the user cannot be trained: {first_line(error)}"]
         return 1, []
 
@@ -97,9 +109,11 @@ class PatchTraining:
         Raises:
             StoreError: the store cannot be written.
         """
-        self._store.personal.forget()
-        self._ranking.read()
-        self.use()
+        try:
+            self._store.personal.forget()
+        finally:  # The rows may be gone although an error says that the file cannot be shortened.
+            self._ranking.read()
+            self.use()
 
     def _begin(self, now: int) -> _Job | None:
         head, tables = self._ranking.head, self._store.personal
@@ -107,7 +121,9 @@ class PatchTraining:
             return None
         self._tried, self._through = now, tables.newest
         events = tables.events(head.training.version_id)
-        return None if events is None else _Job(head, events, self._state(head), self._through, tables.resets)
+        if events is None:
+            return None
+        return _Job(head, events, self._ranking.patch, self._state(head), self._through, tables.resets)
 
     def _state(self, head: PersonalHead) -> PatchState | None:
         try:
@@ -116,7 +132,7 @@ class PatchTraining:
             return None
 
     def _learn(self, job: _Job, now: int) -> PatchState:
-        version_id, patch, before = job.head.training.version_id, self._ranking.patch, job.before
+        version_id, patch, before = job.head.training.version_id, job.patch, job.before
         through = 0 if before is None else before.through
         known = Learnt(
             None if patch is None else patch.theta,
@@ -137,4 +153,4 @@ class PatchTraining:
         made = (
             None if result.theta is None else Patch(self._store.user_id, version_id, result.theta, result.events, now)
         )
-        return PatchState(version_id, patch if kept else made, now, job.newest, result.outcome, result.rollbacks)
+        return PatchState(version_id, patch if kept else made, now, job.through, result.outcome, result.rollbacks)

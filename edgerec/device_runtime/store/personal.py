@@ -97,7 +97,7 @@ class PersonalTables:
         `Events.requests` has the sequence number of the page of each event.
 
         Raises:
-            DamagedStoreError: a row is damaged.
+            StoreError: a row is damaged.
         """
         with self._database.lock:
             rows = self._database.rows(self._sql["events"], (version_id,))
@@ -112,24 +112,27 @@ class PersonalTables:
             pages = np.repeat(np.array([row[0] for row in rows], np.int64), [len(part[2]) for part in parts])
             return Events(phi.astype(np.float32), logits, labels.astype(np.float32), pages)
         except (ValueError, TypeError, EdgeRecError) as error:
-            raise self._database.damaged(f"events of version {version_id}: {error}") from None
+            raise self._damaged(f"an event of version {version_id}", error) from None
 
     def state(self, version_id: str) -> PatchState | None:
         """Return what the latest training of this version has left; None before the first one.
 
         The patch is not checked; `Patch.check` does it.
+
+        Raises:
+            StoreError: the row is damaged.
         """
         with self._database.lock:
             row = self._database.row(self._sql["patch"], (version_id,))
         if row is None:
             return None
-        user_id, theta, events, time, through, rollbacks, outcome = row
+        user_id, theta, events, trained, time, through, rollbacks, outcome = row
         patch = None
         if theta is not None:
             try:
-                patch = Patch(user_id, version_id, array(theta, FLOAT), events, time)
+                patch = Patch(user_id, version_id, array(theta, FLOAT), events, trained)
             except (ValueError, TypeError) as error:
-                raise self._database.damaged(f"patch of version {version_id}: {error}") from None
+                raise self._damaged(f"the patch of version {version_id}", error) from None
         return PatchState(version_id, patch, time, through, outcome, rollbacks)
 
     def write(self, state: PatchState) -> None:
@@ -145,37 +148,33 @@ class PersonalTables:
                 f"{patch.user_id} and version {patch.version_id}"
             )
         theta = None if patch is None else blob("theta", patch.theta, FLOAT)
-        events = 0 if patch is None else whole("events", patch.events)
-        row = (
-            state.version_id,
-            self._user_id,
-            theta,
-            events,
-            state.time,
-            state.through,
-            state.rollbacks,
-            state.outcome,
-        )
-        self._database.write(self._sql["write_patch"], row)
+        made = (0, None) if patch is None else (whole("events", patch.events), whole("time", patch.time))
+        latest = (state.time, state.through, state.rollbacks, state.outcome)
+        self._database.write(self._sql["write_patch"], (state.version_id, self._user_id, theta, *made, *latest))
 
     def keep_only(self, version_id: str) -> None:
-        """Delete the events and patches of all other versions, in one transaction. No other model can read them."""
+        """Delete the events and patches of all other versions, in one transaction. This version cannot read them.
+
+        Call it when this version begins to rank: requests that are open then are of other versions, and give no events.
+        """
         with self._database.transaction():
             self._database.execute(self._sql["forget_other_events"], (version_id,))
             self._database.execute(self._sql["forget_other_patches"], (version_id,))
+            self._database.execute(self._sql["forget_phi"])
 
     def forget(self) -> None:
         """Delete all events and patches, also those of open pages, in one transaction. The rows become zeros."""
         with self._database.lock:
+            self.resets += 1
             self._database.execute("PRAGMA secure_delete = ON")
             try:
                 with self._database.transaction(durable=True):
                     for name in ("forget_events", "forget_patches", "forget_phi"):
                         self._database.execute(self._sql[name])
+                self._newest = 0
                 self._database.checkpoint()
             finally:
                 self._database.execute("PRAGMA secure_delete = OFF")
-            self.resets += 1
 
     def prune(self, before: int) -> None:
         """Delete events of pages before this time in milliseconds since 1970."""
@@ -192,3 +191,9 @@ class PersonalTables:
         with self._database.lock:
             rows = self._database.rows(self._sql["counts"])
         return {version: (pages, events) for version, pages, events in rows}
+
+    def _damaged(self, what: str, error: Exception) -> StoreError:
+        return StoreError(
+            f"behaviour store {self._database.path}: {what} is damaged ({error}): the shared model ranks; reset the "
+            "patch (`Client.reset_patch`, `edgerec personalize reset`), so that a new one is trained"
+        )

@@ -66,7 +66,10 @@ class RequestTables:
             self._database.execute(self._sql["finish"], (time, json_text("request", row)))
             self._database.execute(self._sql["close"], (sequence,))
             self._open[page_id] -= 1
-        self._personal.add_page(scored)
+        # Requests that are complete before their page ends, because it has too many, give no events: candidates can get
+        # a label in a later request of the page, too, and would count twice.
+        if most < 0:
+            self._personal.add_page(scored)
 
     def end_all_pages(self) -> None:
         """End every open page, because the process that showed them has ended."""

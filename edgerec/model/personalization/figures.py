@@ -76,7 +76,7 @@ def figures(
 ) -> dict[str, dict[str, Any]]:
     """Return the row of each method. `shared` and `refit` must be among them."""
     by_method = {name: user_figures(activations, tasks, each.logit) for name, each in scores.items()}
-    shared, groups = by_method["shared"], groups_of(tasks)
+    shared, refit, groups = by_method["shared"], by_method["refit"], groups_of(tasks)
     rows = {}
     for name, each in scores.items():
         own = by_method[name]
@@ -88,9 +88,10 @@ def figures(
             "gauc": _gauc(own),
             "gauc_low_activity": _gauc(own, groups[LOW]),
             "logloss": float(own.loss.sum() / own.events.sum()),
-            **_difference(own, shared, "vs_shared", seed=seed),
-            **_difference(own, by_method["refit"], "vs_refit", seed=seed),
-            "groups": {group: _group(own, shared, inside, seed=seed) for group, inside in groups.items()},
+            **(against := _difference(own, shared, "vs_shared", seed=seed)),
+            "ci95": _bounds(against["gauc_vs_shared"]),
+            **_difference(own, refit, "vs_refit", seed=seed),
+            "groups": {group: _group(own, shared, refit, inside, seed=seed) for group, inside in groups.items()},
             "tail": _tail(own, shared),
             "worse_share": worse.worse,
             "better_share": worse.better,
@@ -142,11 +143,18 @@ def _interval(difference: Floats, weight: Floats, *, seed: int) -> dict[str, flo
     return {"mean": float(difference.sum() / weight.sum()), "low": low, "high": high}
 
 
-def _group(own: UserFigures, shared: UserFigures, inside: NDArray[np.bool_], *, seed: int) -> dict[str, Any]:
+def _bounds(interval: dict[str, float] | None) -> list[float] | None:
+    return None if interval is None else [interval["low"], interval["high"]]
+
+
+def _group(
+    own: UserFigures, shared: UserFigures, refit: UserFigures, inside: NDArray[np.bool_], *, seed: int
+) -> dict[str, Any]:
     return {
         "users": int(inside.sum()),
         "gauc": _gauc(own, inside),
         "gauc_vs_shared": _interval((own.auc - shared.auc)[inside], own.weight[inside], seed=seed),
+        "gauc_vs_refit": _interval((own.auc - refit.auc)[inside], own.weight[inside], seed=seed),
         "logloss_vs_shared": _interval((own.loss - shared.loss)[inside], own.events[inside], seed=seed),
     }
 

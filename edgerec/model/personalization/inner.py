@@ -3,9 +3,9 @@
 One step of `edgerec.personalization.training` on n events:
 
     gradient = (X' (sigmoid(logit + X theta) - label) + pull (theta - start)) / n
-    theta <- theta - factor rates gradient
+    theta <- theta - used gradient,    used = factor rates / (1 + factor rates pull / n)
 
-The derivative of a step by theta is ``I - factor rates (X' diag(p (1 - p)) X + pull) / n``. So the gradient through all
+The derivative of a step by theta is ``I - used (X' diag(p (1 - p)) X + pull) / n``. So the gradient through all
 steps needs products of this matrix with a vector, and not the matrix.
 
 Source: Finn, Abbeel and Levine, *Model-Agnostic Meta-Learning*, ICML 2017; Pearlmutter, *Fast exact multiplication by
@@ -41,11 +41,15 @@ class Inner:
 
 def path(problem: Problem, inner: Inner, *, factor: float = 1.0) -> list[Floats]:
     """Return the patch before the first step and after each step. `factor` multiplies all rates."""
-    found = [inner.start]
+    found, used = [inner.start], factor * inner.rates / _damping(problem, inner, factor)
     for _ in range(inner.steps):
-        gradient = _gradient(problem, inner, found[-1])
-        found.append(found[-1] - factor * inner.rates * gradient)
+        found.append(found[-1] - used * _gradient(problem, inner, found[-1]))
     return found
+
+
+def _damping(problem: Problem, inner: Inner, factor: float) -> Floats:
+    damping: Floats = 1 + factor * inner.rates * inner.pull / len(problem)
+    return damping
 
 
 def _gradient(problem: Problem, inner: Inner, theta: Floats) -> Floats:
@@ -88,18 +92,21 @@ def through(
         factor: the factor of all rates.
         first_order: take each step's derivative by theta as the identity.
     """
-    n = len(problem)
-    by_start, by_rates, carried = np.zeros_like(outer), np.zeros_like(outer), outer
+    n, damping = len(problem), _damping(problem, inner, factor)
+    used = factor * inner.rates / damping
+    by_start, by_used, carried = np.zeros_like(outer), np.zeros_like(outer), outer
     for theta in reversed(thetas[:-1]):
-        by_rates = by_rates - carried * _gradient(problem, inner, theta)
+        by_used = by_used - carried * _gradient(problem, inner, theta)
         if first_order:
             continue
         p = sigmoid(problem.logit + problem.x @ theta)
-        scaled = factor * inner.rates * carried
+        scaled = used * carried
         pulled = inner.pull / n * scaled
         by_start = by_start + pulled
         carried = carried - (p * (1 - p) * (problem.x @ scaled)) @ problem.x / n - pulled
-    return MetaGradient(by_start + carried, factor * by_rates, float(by_rates @ inner.rates))
+    # The derivative of r / (1 + r c) by r is 1 / (1 + r c)^2.
+    by_product = by_used / damping**2
+    return MetaGradient(by_start + carried, factor * by_product, float(by_product @ inner.rates))
 
 
 def query_loss(problem: Problem, theta: Floats) -> tuple[float, Floats]:

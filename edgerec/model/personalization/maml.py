@@ -18,7 +18,7 @@ from edgerec.model.personalization.adam import Adam
 from edgerec.model.personalization.inner import Inner, path, query_loss, through
 from edgerec.model.personalization.learned import Learned
 from edgerec.model.personalization.problem import Floats
-from edgerec.model.personalization.simple import STEPS, gradient_head, least_events
+from edgerec.model.personalization.simple import STEPS, gradient_head
 from edgerec.model.personalization.world import MetaWorld, Trainee
 
 EPOCHS, BATCH = 8, 25
@@ -51,21 +51,18 @@ def rate_and_pull(tuned: Learned) -> tuple[float, float]:
 def _learn(world: MetaWorld, tuned: Learned, start: Floats, *, rates: bool, first_order: bool = False) -> Values:
     rate, pull = rate_and_pull(tuned)
 
-    def inner(values: Values, each: Trainee) -> Inner:
-        learnt = rate * np.exp(values["log_rates"])
-        # With too few events a step would overshoot. Such a user keeps the start, as on the device.
-        steps = STEPS if len(each.known) >= least_events(learnt, pull) else 0
-        return Inner(values["start"], learnt, pull, steps)
+    def inner(values: Values) -> Inner:
+        return Inner(values["start"], rate * np.exp(values["log_rates"]), pull, STEPS)
 
     def gradient(each: Trainee, values: Values) -> Values:
-        own = inner(values, each)
+        own = inner(values)
         thetas = path(each.problem, own)
         _, outer = query_loss(each.query_problem, thetas[-1])
         found = through(each.problem, own, thetas, outer, first_order=first_order)
         return {"start": found.start, "log_rates": found.rates * own.rates}
 
     def loss(each: Trainee, values: Values) -> float:
-        return query_loss(each.query_problem, path(each.problem, inner(values, each))[-1])[0]
+        return query_loss(each.query_problem, path(each.problem, inner(values))[-1])[0]
 
     first = {"start": start, "log_rates": np.zeros_like(start)}
     learning = {"start": START_RATE, **({"log_rates": RATES_RATE} if rates else {})}
@@ -116,6 +113,5 @@ def _learned(world: MetaWorld, tuned: Learned, values: Values, *, method: str) -
     rate, pull = rate_and_pull(tuned)
     head = gradient_head(world, rate, pull, method=method, start=values["start"])
     rates = (rate * np.exp(values["log_rates"])).astype(np.float32)
-    training = head.training.model_copy(update={"least_events": least_events(rates, pull)})
-    head = replace(head, rates=rates, training=training)
-    return Learned(head, settings={"rate": rate, "pull": pull, "largest_rate": float(rates.max())})
+    settings = {"rate": rate, "pull": pull, "largest_rate": float(rates.max())}
+    return Learned(replace(head, rates=rates), settings=settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from edgerec.core.console import stage
 from edgerec.core.errors import InputError
@@ -14,6 +14,7 @@ from edgerec.model.personalization.maml import maml, meta_sgd
 from edgerec.model.personalization.paml import paml
 from edgerec.model.personalization.prior import prior_method
 from edgerec.model.personalization.problem import Floats
+from edgerec.model.personalization.shrink import with_shrink
 from edgerec.model.personalization.simple import (
     finetune,
     prior_corrected,
@@ -48,12 +49,12 @@ class Learning:
     @cached_property
     def finetune(self) -> Learned:
         """Fine-tuning with tuned settings."""
-        return finetune(self.world)
+        return with_shrink(self.world, finetune(self.world))
 
     @cached_property
     def finetune_refit(self) -> Learned:
         """Fine-tuning from the refit."""
-        return finetune(self.world, self.refit[0], method="finetune_refit")
+        return with_shrink(self.world, finetune(self.world, self.refit[0], method="finetune_refit"))
 
     @cached_property
     def user_bias(self) -> Learned:
@@ -63,12 +64,16 @@ class Learning:
     @cached_property
     def paml(self) -> Learned:
         """PAML with memory."""
-        return paml(self.world, self.finetune_refit, self.refit[0])
+        return self.from_refit(paml)
 
     @cached_property
     def prior(self) -> Learned:
         """The Gaussian prior."""
         return prior_method(self.world, self.refit[0], rank=self.rank)
+
+    def from_refit(self, method: Callable[[MetaWorld, Learned, Floats], Learned]) -> Learned:
+        """Run a method that learns from the refit on, with the rate and the pull of `finetune_refit`."""
+        return with_shrink(self.world, method(self.world, self.finetune_refit, self.refit[0]))
 
 
 METHODS: dict[str, Callable[[Learning], Learned]] = {
@@ -76,12 +81,12 @@ METHODS: dict[str, Callable[[Learning], Learned]] = {
     "refit": lambda known: refit(known.world, *known.refit),
     "user_bias": lambda known: known.user_bias,
     "finetune": lambda known: known.finetune,
-    "prior_corrected": lambda known: prior_corrected(known.world, known.user_bias.head),
+    "prior_corrected": lambda known: with_shrink(known.world, prior_corrected(known.world, known.user_bias.head)),
     "finetune_refit": lambda known: known.finetune_refit,
-    "maml_first_order": lambda known: maml(known.world, known.finetune_refit, known.refit[0], first_order=True),
-    "maml": lambda known: maml(known.world, known.finetune_refit, known.refit[0]),
-    "meta_sgd": lambda known: meta_sgd(known.world, known.finetune_refit, known.refit[0]),
-    "paml_no_memory": lambda known: paml(known.world, known.finetune_refit, known.refit[0], memory=False),
+    "maml_first_order": lambda known: known.from_refit(partial(maml, first_order=True)),
+    "maml": lambda known: known.from_refit(maml),
+    "meta_sgd": lambda known: known.from_refit(meta_sgd),
+    "paml_no_memory": lambda known: known.from_refit(partial(paml, memory=False)),
     "paml": lambda known: known.paml,
     "paml_shuffled": lambda known: replace(known.paml, rate_of_other=True),
     "prior_diagonal": lambda known: prior_method(known.world, known.refit[0], diagonal=True),

@@ -19,7 +19,7 @@ from edgerec.model.personalization.inner import Inner, path, query_loss, through
 from edgerec.model.personalization.learned import Learned
 from edgerec.model.personalization.maml import START_RATE, Values, meta_learn, rate_and_pull
 from edgerec.model.personalization.problem import Floats
-from edgerec.model.personalization.simple import STEPS, gradient_head, least_events
+from edgerec.model.personalization.simple import STEPS, gradient_head
 from edgerec.model.personalization.world import MetaWorld, Trainee
 from edgerec.personalization.user_rate import LARGEST, UserRate, describe, nearest, scaled_to
 
@@ -64,18 +64,16 @@ def paml(world: MetaWorld, tuned: Learned, start: Floats, *, memory: bool = True
         for index, each in enumerate(world.trainees)
     }
     rates = np.full(world.standard.rank + 1, rate)
-    # A factor of 1 for users with few events must not overshoot, and no factor may become larger than this.
-    least = least_events(rates, pull)
 
-    def inner(values: Values, each: Trainee) -> Inner:
-        return Inner(values["start"], rates, pull, STEPS if len(each.known) >= least else 0)
+    def inner(values: Values) -> Inner:
+        return Inner(values["start"], rates, pull, STEPS)
 
     def loss(each: Trainee, values: Values) -> float:
         factor = _factor(values, about[each.task.user])[0]
-        return query_loss(each.query_problem, path(each.problem, inner(values, each), factor=factor)[-1])[0]
+        return query_loss(each.query_problem, path(each.problem, inner(values), factor=factor)[-1])[0]
 
     def gradient(each: Trainee, values: Values) -> Values:
-        own, described_one = inner(values, each), about[each.task.user]
+        own, described_one = inner(values), about[each.task.user]
         factor, by_values = _factor(values, described_one)
         thetas = path(each.problem, own, factor=factor)
         _, outer = query_loss(each.query_problem, thetas[-1])

@@ -10,14 +10,16 @@ Meta-Learning as Hierarchical Bayes*, ICLR 2018.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgerec.model.personalization.learned import Learned
 from edgerec.model.personalization.newton import newton
 from edgerec.model.personalization.problem import CLIP, Floats, head_of
+from edgerec.model.personalization.shrink import EVENTS
 from edgerec.model.personalization.simple import best
 from edgerec.model.personalization.world import MetaWorld, Trainee, mean_query_loss
 
@@ -75,25 +77,42 @@ def prior_method(world: MetaWorld, start: Floats, *, rank: int | None = None, di
     first = Prior(start, VARIANCE * np.eye(len(start)))
     fitted = learn_prior(world.fitted, first, rounds=ROUNDS)
 
-    def loss(scale: float) -> float:
+    def modes(scale: float) -> dict[int, Floats]:
         precision = scale * np.linalg.inv(_shape(fitted, diagonal).covariance).astype(np.float64)
-        return mean_query_loss(
-            world.tuned,
-            world.standard,
-            lambda each: newton(each.problem, fitted.mean, precision, steps=_TUNING_STEPS)[0],
-        )
+        return {
+            each.task.user: newton(each.problem, fitted.mean, precision, steps=_TUNING_STEPS)[0] for each in world.tuned
+        }
 
-    scale = best(SCALES, loss)
+    by_scale = {scale: modes(scale) for scale in SCALES}
+
+    def loss(setting: tuple[float, float]) -> float:
+        scale, events = setting
+
+        def patch(each: Trainee) -> Floats:
+            count = len(each.known)
+            shrunk: Floats = fitted.mean + (by_scale[scale][each.task.user] - fitted.mean) * (count / (count + events))
+            return shrunk
+
+        return mean_query_loss(world.tuned, world.standard, patch)
+
+    scale, events = best(itertools.product(SCALES, EVENTS), loss)
     prior = _shape(learn_prior(world.trainees, fitted, rounds=MORE_ROUNDS), diagonal)
     name = "prior_diagonal" if diagonal else "prior"
-    return learned_prior(world, Prior(prior.mean, prior.covariance / scale), rank=rank, method=name, scale=scale)
+    narrow = Prior(prior.mean, prior.covariance / scale)
+    learned = learned_prior(world, narrow, rank=rank, method=name)
+    training = learned.head.training.model_copy(update={"shrink_events": events})
+    return replace(
+        learned,
+        head=replace(learned.head, training=training),
+        settings={**(learned.settings or {}), "scale": scale, "shrink_events": events},
+    )
 
 
 def _shape(prior: Prior, diagonal: bool) -> Prior:
     return Prior(prior.mean, np.diag(np.diag(prior.covariance))) if diagonal else prior
 
 
-def learned_prior(world: MetaWorld, prior: Prior, *, rank: int | None, method: str, scale: float) -> Learned:
+def learned_prior(world: MetaWorld, prior: Prior, *, rank: int | None, method: str) -> Learned:
     """Return the head whose Newton steps find the mode of the posterior under `prior`.
 
     Let W be the covariance of the weights w, and let the bias be ``b = beta . w + rest``, with
@@ -132,4 +151,4 @@ def learned_prior(world: MetaWorld, prior: Prior, *, rank: int | None, method: s
         steps=STEPS,
         optimiser="newton",
     )
-    return Learned(head, settings={"scale": scale, "rank": float(len(order)), "clip": CLIP})
+    return Learned(head, settings={"rank": float(len(order)), "clip": CLIP})

@@ -87,7 +87,6 @@ def head_of(
     pull: Floats | float = 1.0,
     steps: int = 1,
     optimiser: str = "gradient",
-    least_events: int = 1,
 ) -> PersonalHead:
     """Return a head with these numbers as float32."""
     numbers = kernel.shape[1] + 1
@@ -103,7 +102,6 @@ def head_of(
             "steps": steps,
             "optimiser": optimiser,
             "clip": CLIP,
-            "least_events": least_events,
         }
     )
     return PersonalHead(

@@ -7,13 +7,11 @@ Sources: label correction before fine-tuning is after *Personalized federated le
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgerec.model.personalization.learned import Learned, tried
 from edgerec.model.personalization.newton import newton
@@ -25,7 +23,7 @@ from edgerec.personalization.head import PersonalHead
 Setting = TypeVar("Setting")
 
 RATES = (0.01, 0.03, 0.1)
-PULLS = (10.0, 40.0, 160.0)
+PULLS = (10.0, 40.0, 160.0, 640.0)
 STEPS = 20
 BIAS_PULLS = (0.5, 2.0, 8.0, 32.0)
 REFIT_PULLS = (10.0, 100.0, 1000.0)
@@ -94,10 +92,7 @@ def refit(world: MetaWorld, start: Floats, pull: float) -> Learned:
 def gradient_head(
     world: MetaWorld, rate: float, pull: float, *, method: str, start: Floats | None = None, bias: float = 1.0
 ) -> PersonalHead:
-    """Return the standard head with gradient steps. `bias` multiplies the rate of the bias.
-
-    A user needs enough events that one step along the pull cannot overshoot. Users with fewer keep the start.
-    """
+    """Return the standard head with gradient steps. `bias` multiplies the rate of the bias."""
     rates = np.full(world.standard.rank + 1, rate)
     rates[-1] *= bias
     kernel, mean = (each.astype(np.float64) for each in (world.standard.kernel, world.standard.mean))
@@ -110,13 +105,7 @@ def gradient_head(
         rates=rates,
         pull=pull,
         steps=STEPS,
-        least_events=least_events(rates, pull),
     )
-
-
-def least_events(rates: NDArray[Any], pull: float) -> int:
-    """Return the number of events from which on one step along the pull cannot overshoot."""
-    return max(1, math.ceil(float(rates.max()) * pull))
 
 
 def finetune(world: MetaWorld, start: Floats | None = None, *, method: str = "finetune") -> Learned:

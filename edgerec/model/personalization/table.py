@@ -87,6 +87,8 @@ def _mean(values: Sequence[Any]) -> Any:
     first = values[0]
     if isinstance(first, dict):
         return {key: _mean([value[key] for value in values]) for key in first}
+    if isinstance(first, list):
+        return [_mean(list(each)) for each in zip(*values, strict=True)]
     if isinstance(first, str) or any(value is None for value in values):
         return first
     return float(np.mean(values)) if isinstance(first, float) else round(float(np.mean(values)))

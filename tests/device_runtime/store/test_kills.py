@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from edgerec.device_runtime.store import BehaviourStore, Encoding, States
 from edgerec.features.behaviours import BEHAVIOUR_KINDS
 from edgerec.features.recurrences import window_start
+from tests.device_runtime.store import patch_trainer
 from tests.device_runtime.store.example_rows import LIMITS, VERSION, behaviour, open_store, same
 from tests.device_runtime.store.recorder import encoding_of, numbers, ordinal_of, record_all, unbroken
 
@@ -75,3 +77,9 @@ def test_after_kills_a_store_equals_that_of_an_unbroken_run(tmp_path: Path, coun
         check_rows(store, total - 1)
         check_encodings(store)
         assert all(store.pending(kind, VERSION) == [] for kind in BEHAVIOUR_KINDS)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_after_a_kill_the_patch_is_that_of_one_training_and_no_event_is_lost(tmp_path: Path) -> None:
+    found = patch_trainer.kill(tmp_path / "store.db", 4, random.Random(1))
+    assert found[-1][1] > 3

@@ -7,12 +7,14 @@ import pytest
 
 from edgerec.core.errors import InputError
 from edgerec.model.personalization.gate_prior import MOST_EVENTS, prior_gain, with_gate
+from edgerec.model.personalization.learned import Learned
 from edgerec.model.personalization.meta_train import meta_train
 from edgerec.model.personalization.methods import Learning, check_methods
 from edgerec.model.personalization.newton import newton
 from edgerec.model.personalization.prior import Prior, learned_prior, prior_method
 from edgerec.model.personalization.problem import Problem, events_of
-from edgerec.model.personalization.simple import shared
+from edgerec.model.personalization.shrink import with_shrink
+from edgerec.model.personalization.simple import gradient_head, shared
 from edgerec.model.personalization.table import evaluate_methods
 from edgerec.model.personalization.tasks import tasks_of
 from edgerec.model.personalization.world import MetaWorld, meta_world
@@ -57,6 +59,16 @@ def test_nobody_is_worse_or_rejected_with_the_shared_model(rows: dict[str, dict[
     assert rows["shared"]["gauc_vs_shared"] == {"mean": 0, "low": 0, "high": 0}
 
 
+def test_a_row_has_the_interval_of_its_gain_and_the_gain_of_each_group(rows: dict[str, dict[str, Any]]) -> None:
+    wanted = {"method", "gauc", "gauc_low_activity", "logloss", "worse_share", "ci95", "ms", "bytes"}
+    for row in rows.values():
+        assert wanted <= set(row)
+        assert row["ci95"] == [row["gauc_vs_shared"]["low"], row["gauc_vs_shared"]["high"]]
+        # Every user of this world has 12 known pages.
+        assert row["groups"]["6-20"]["gauc_vs_refit"] == row["gauc_vs_refit"]
+        assert row["groups"]["1-5"]["gauc_vs_refit"] is None
+
+
 def test_a_world_without_tastes_gives_no_gain() -> None:
     document = evaluate_methods(make_world(users=60, pages=6, taste=0), ["prior"], seeds=1, folds=2)
     row = {row["method"]: row for row in document["rows"]}["prior"]
@@ -70,7 +82,7 @@ def test_the_kernel_of_the_prior_gives_the_mode_of_the_posterior(world: MetaWorl
     numbers = world.standard.rank + 1
     root = rng.normal(0, 0.3, (numbers, numbers))
     prior = Prior(rng.normal(0, 0.2, numbers), root @ root.T + 0.05 * np.eye(numbers))
-    learned = learned_prior(world, prior, rank=None, method="prior", scale=1.0)
+    learned = learned_prior(world, prior, rank=None, method="prior")
     each = world.trainees[0]
     expected, _ = newton(each.problem, prior.mean, np.linalg.inv(prior.covariance), steps=20)
     own = events_of(world.activations, learned.head, each.task.known)
@@ -83,7 +95,7 @@ def test_a_low_rank_keeps_the_mean_of_the_prior(world: MetaWorld) -> None:
     rng = np.random.default_rng(4)
     numbers = world.standard.rank + 1
     prior = Prior(rng.normal(0, 0.5, numbers), np.diag(np.linspace(0.5, 0.01, numbers)))
-    head = learned_prior(world, prior, rank=2, method="prior", scale=1.0).head
+    head = learned_prior(world, prior, rank=2, method="prior").head
     assert head.rank == 3
     each = world.trainees[0]
     own = events_of(world.activations, head, each.task.known)
@@ -97,6 +109,30 @@ def test_em_finds_the_columns_in_which_users_differ() -> None:
     learned = prior_method(world, np.zeros(world.standard.rank + 1), rank=2)
     used = np.square(learned.head.kernel).sum(axis=1)
     assert set(np.argsort(used)[-2:].tolist()) == {5, 6}
+
+
+def world_of(taste: float) -> MetaWorld:
+    """Return users with few events."""
+    activations = make_world(users=80, pages=4, items=6, taste=taste, seed=2)
+    return meta_world(activations, tasks_of(activations), candidate=True, version_id="v", seed=1)
+
+
+def test_gradient_steps_are_shrunk_where_users_do_not_differ() -> None:
+    shrinks = []
+    for taste in (0.0, 4.0):
+        world = world_of(taste)
+        learned = with_shrink(world, Learned(gradient_head(world, 0.1, 1.0, method="finetune")))
+        assert learned.settings == {"shrink_events": learned.head.training.shrink_events}
+        shrinks.append(learned.head.training.shrink_events)
+    assert shrinks[0] >= 40
+    assert shrinks[1] <= 10
+
+
+def test_a_prior_of_real_tastes_is_hardly_shrunk() -> None:
+    world = world_of(taste=4)
+    learned = prior_method(world, np.zeros(world.standard.rank + 1))
+    assert learned.settings is not None
+    assert learned.settings["shrink_events"] == learned.head.training.shrink_events <= 10
 
 
 def test_the_gate_learns_what_patches_gain(world: MetaWorld) -> None:

@@ -21,17 +21,17 @@ DELETE FROM personal_events WHERE sequence <= (
 DELETE FROM personal_events WHERE time < ?;
 
 -- name: patch
-SELECT user_id, theta, events, time, through, rollbacks, outcome FROM patches WHERE version_id = ?;
+SELECT user_id, theta, events, trained, time, through, rollbacks, outcome FROM patches WHERE version_id = ?;
 
 -- name: versions
 SELECT version_id FROM patches ORDER BY version_id;
 
 -- name: write_patch
-INSERT INTO patches (version_id, user_id, theta, events, time, through, rollbacks, outcome)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO patches (version_id, user_id, theta, events, trained, time, through, rollbacks, outcome)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (version_id) DO UPDATE SET
-    user_id = excluded.user_id, theta = excluded.theta, events = excluded.events, time = excluded.time,
-    through = excluded.through, rollbacks = excluded.rollbacks, outcome = excluded.outcome;
+    user_id = excluded.user_id, theta = excluded.theta, events = excluded.events, trained = excluded.trained,
+    time = excluded.time, through = excluded.through, rollbacks = excluded.rollbacks, outcome = excluded.outcome;
 
 -- name: forget_events
 DELETE FROM personal_events;

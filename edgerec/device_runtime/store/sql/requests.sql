@@ -2,7 +2,11 @@
 INSERT INTO clicks (page_id, item_id, time) VALUES (?, ?, ?);
 
 -- name: open
-INSERT INTO open_requests (page_id, time, exposures_end, log_row, phi) VALUES (?, ?, ?, ?, ?);
+INSERT INTO open_requests (sequence, page_id, time, exposures_end, log_row, phi, checksum)
+SELECT sequence, page_id, time, exposures_end, log_row, phi, checksum(CAST(sequence || char(31) || page_id || char(31) ||
+    time || char(31) || exposures_end || char(31) || log_row || char(31) || ifnull(phi, 'null') AS BLOB))
+FROM (SELECT ifnull(MAX(sequence), 0) + 1 AS sequence, ? AS page_id, ? AS time, ? AS exposures_end, ? AS log_row, ? AS phi
+    FROM open_requests);
 
 -- name: open_pages
 SELECT DISTINCT page_id FROM open_requests ORDER BY sequence;

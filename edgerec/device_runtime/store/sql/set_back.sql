@@ -23,7 +23,7 @@ UPDATE clicks SET time = MAX(time - ?2, ?3) WHERE time > ?1;
 UPDATE personal_events SET time = MAX(time - ?2, ?3) WHERE time > ?1;
 
 -- name: patches
-UPDATE patches SET time = MAX(time - ?2, ?3) WHERE time > ?1;
+UPDATE patches SET time = MIN(MAX(time - ?2, ?3), ?1), trained = MIN(trained, MAX(time - ?2, ?3), ?1) WHERE time > ?1;
 
 -- name: open_requests
 SELECT sequence, time, log_row FROM open_requests;

@@ -18,6 +18,7 @@ CREATE TABLE patches (
     user_id INTEGER NOT NULL,
     theta BLOB,
     events INTEGER NOT NULL,
+    trained INTEGER,
     time INTEGER NOT NULL,
     through INTEGER NOT NULL,
     rollbacks INTEGER NOT NULL,
