@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from edgerec.data.check.warn import (
     warn_of_times,
     warn_of_users,
 )
-from edgerec.data.log_faults import Fault
+from edgerec.data.log_faults import Fault, noting
 from edgerec.data.logs import (
     ADVICE,
     FORMAT,
@@ -44,9 +43,9 @@ from edgerec.data.part_files import find_part_files
 from edgerec.data.part_stamps import find_stamps
 from edgerec.data.parts import Parts, count_rows, find_parts
 from edgerec.data.repeated_parts import find_repeats
-from edgerec.data.schema import EVENTS, ITEMS, REQUESTS
+from edgerec.data.schema import CLICK_COUNT, CLICKED, EVENTS, ITEMS, REQUESTS
 from edgerec.features.spec import ADVICE as SPEC_ADVICE
-from edgerec.features.spec import FeatureSpec, load_spec
+from edgerec.features.spec import CONTEXT, FeatureSpec, load_spec
 
 NO_FEATURES = FeatureSpec.model_construct(
     format=1, name="none", ie_action=(), ipv_action=(), item=(), context=(), relations=()
@@ -145,7 +144,12 @@ def _spec(findings: Findings, path: Path, features: Path | None) -> FeatureSpec:
             check_same_as_of(path, spec)
     except SpecificationError as error:
         findings.refused(error, file.name, expected="features that may be used with these logs", advice=SPEC_ADVICE)
-    return spec
+    # A feature that reads the label has its finding. Its columns are no other fault.
+    kept = {
+        group: tuple(feature for feature in features if feature.source not in (CLICKED, CLICK_COUNT))
+        for group, features in (("item", spec.item), (CONTEXT, spec.context))
+    }
+    return spec.model_copy(update=kept)
 
 
 def _document_faults(
@@ -167,28 +171,17 @@ def _document_faults(
 
 def _schemas(
     findings: Findings, path: Path, spec: FeatureSpec, files: dict[str, list[Path]]
-) -> tuple[dict[str, Parts | None], dict[Path, frozenset[str]]]:
-    """Check the schemas of all files. Return the tables without faults, and the columns with faults of each file."""
-    known: dict[Path, set[str]] = defaultdict(set)
+) -> tuple[dict[str, Parts | None], dict[str, set[str]]]:
+    """Check the schemas of all files. Return the tables without faults, and the columns with faults of each table."""
+    known: dict[str, set[str]] = {name: set() for name in TABLES}
     parts = {}
     for name, where in TABLES.items():
         finding = find_parts(name, path / where, files[name], spec)
-        parts[name] = findings.take(_noting_files(finding, known), name)
+        parts[name] = findings.take(noting(finding, known[name]), name)
     events, requests = parts[EVENTS], parts[REQUESTS]
     if events is not None and requests is not None:
         findings.take(find_store_columns(events.columns, requests.columns), EVENTS)
-    return parts, {file: frozenset(columns) for file, columns in known.items()}
-
-
-def _noting_files(found: Any, known: dict[Path, set[str]]) -> Any:
-    while True:
-        try:
-            fault = next(found)
-        except StopIteration as end:
-            return end.value
-        if fault.file is not None:
-            known[fault.file].add(fault.column)
-        yield fault
+    return parts, known
 
 
 def _rows(file: Path) -> int:

@@ -76,21 +76,22 @@ class Findings:
             table: name of the table.
             file: the file that is checked; None if it is more than one.
             first_row: index of the first checked row in the file.
-            known: columns with a fault that concerns all rows of the file. Such faults are not added again.
+            known: columns with a fault that the schemas of files show. Their other faults of all rows have the same
+                cause, so they are no findings.
         """
-        seen: set[tuple[str, ...]] = set()
+        seen: set[tuple[object, ...]] = set()
         while True:
             try:
                 fault = next(found)
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            if fault.rows is None and fault.column and fault.column in known:
-                continue
             key = ("error", fault.table or table, fault.column, fault.expected)
+            if fault.rows is None and fault.column in known and key not in self._found:
+                continue
             # Two features may read the same column. Its rows count once.
-            if key not in seen:
-                seen.add(key)
+            if (key, fault.file) not in seen:
+                seen.add((key, fault.file))
                 self._add(key, fault, fault.file or file, first_row)
 
     def error(self, fault: Fault, table: str) -> None:

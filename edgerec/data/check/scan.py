@@ -6,7 +6,7 @@ numbers for each request, as `edgerec samples` has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,8 +51,8 @@ from edgerec.features.spec import FeatureSpec, of_origin
 SLICE = {ITEMS: 300_000, EVENTS: 300_000, REQUESTS: 75_000}
 """Number of rows of each table that are in memory at a time."""
 
-Known = Mapping[Path, frozenset[str]]
-"""For each file, the columns with a fault that its schema shows."""
+Known = Mapping[str, Collection[str]]
+"""For each table, the columns with a fault that the schemas of its files show."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Scan:
         findings: where faults are added.
         spec: the feature specification.
         repeated_items: see `edgerec.data.logs.LogsHead`.
-        known: the columns of each file with a fault that its schema shows.
+        known: the columns of each table with a fault that the schemas of its files show.
         """
         self.findings, self.spec, self.known = findings, spec, known
         self.repeated_items = repeated_items
@@ -229,8 +229,7 @@ class Scan:
                 self.findings.error(unreadable(file, error), table)
 
     def _take(self, found: Found[pl.DataFrame], table: str, part: Slice) -> pl.DataFrame:
-        known = self.known.get(part.file, frozenset())
-        return self.findings.take(found, table, file=part.file, first_row=part.first, known=known)
+        return self.findings.take(found, table, file=part.file, first_row=part.first, known=self.known[table])
 
     def _instants(self, table: str, rows: pl.DataFrame, part: Slice) -> None:
         if TIME in rows.columns and rows[TIME].null_count() < len(rows):
