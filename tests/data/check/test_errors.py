@@ -25,6 +25,7 @@ from tests.data import (
     test_relation_columns,
     test_repeated_parts,
 )
+from tests.quicker import some_of
 from tests.synthetic import make_logs, make_logs_with_context, unstamp
 
 EVENTS, REQUESTS = "events/part-00000.parquet", "requests/part-00000.parquet"
@@ -96,7 +97,7 @@ def test_good_logs_have_no_error(tmp_path: Path, written: Copy, name: str) -> No
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", test_odd_types.SAME)
+@pytest.mark.parametrize("name", some_of(test_odd_types.SAME, fast=("small integers", "lists of a fixed length")))
 def test_other_types_of_the_same_values_are_no_error(tmp_path: Path, written: Copy, name: str) -> None:
     file, how = test_odd_types.SAME[name]
     path = written("fixed", tmp_path / "logs")
@@ -134,7 +135,10 @@ def test_faults_of_parts_name_the_file(tmp_path: Path, written: Copy, fault: str
     assert found["file"] == file
 
 
-@pytest.mark.parametrize("fault", test_odd_types.REFUSED)
+@pytest.mark.parametrize(
+    "fault",
+    some_of(test_odd_types.REFUSED, fast=("users as text", "a label beyond int8", "an ID beyond int64", "decimals")),
+)
 def test_types_and_values_that_are_refused(tmp_path: Path, written: Copy, fault: str) -> None:
     file, how, said = test_odd_types.REFUSED[fault]
     path = written("fixed", tmp_path / "logs")
@@ -179,7 +183,10 @@ def test_stores_in_one_table_only(tmp_path: Path, written: Copy, table: str) -> 
     assert (found["table"], found["column"]) == (table, "store_id")
 
 
-@pytest.mark.parametrize("name", [name for name, _ in test_part_files.OTHER_ENTRIES])
+@pytest.mark.parametrize(
+    "name",
+    some_of((name for name, _ in test_part_files.OTHER_ENTRIES), fast=("b.csv", "dt=2/old/b.parquet", ".hoodie/x")),
+)
 def test_entries_that_are_no_parts(tmp_path: Path, written: Copy, name: str) -> None:
     path = written("synthetic", tmp_path / "logs")
     unstamp(path)
@@ -293,7 +300,7 @@ def test_logs_without_requests(tmp_path: Path, written: Copy) -> None:
     assert found["found"] == "no request"
 
 
-@pytest.mark.parametrize("parts", test_repeated_parts.REPEATS)
+@pytest.mark.parametrize("parts", some_of(test_repeated_parts.REPEATS, fast=("a copy", "put together")))
 def test_parts_that_are_copies(tmp_path: Path, parts: str) -> None:
     path = test_repeated_parts.write_events(tmp_path, **test_repeated_parts.REPEATS[parts][0])
     found = errors(path)
@@ -313,7 +320,7 @@ def test_changed_missing_and_additional_files(tmp_path: Path, written: Copy) -> 
     assert test_part_stamps.parts_of(path).keys() == {"items.parquet", EVENTS, REQUESTS}
 
 
-@pytest.mark.parametrize("number", range(len(test_relation_columns.WRONG)))
+@pytest.mark.parametrize("number", some_of(range(len(test_relation_columns.WRONG)), fast=(0, 5, 6)))
 def test_columns_of_relations(tmp_path: Path, written: Copy, number: int) -> None:
     rules, values, _ = test_relation_columns.WRONG[number]
     path = written("synthetic", tmp_path / "logs")
