@@ -113,7 +113,8 @@ def test_other_types_of_the_same_values_are_no_error(tmp_path: Path, written: Co
 
 QUICK_FAULTS = (
     "missing column", "missing score", "empty user", "ids beyond int64", "item twice", "request twice", "unknown item",
-    "unknown candidate", "seconds", "another kind", "label 2", "labels too few", "empty candidate", "NaN", "click count",
+    "unknown candidate", "seconds", "another kind", "label 2", "labels too few", "empty candidate", "NaN",
+    "click count",
 )  # fmt: skip
 
 
