@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 
-def some_of(names: Iterable[str], *, fast: Collection[str]) -> list[Any]:
+def some_of(names: Iterable[Any], *, fast: Collection[Any]) -> list[Any]:
     """Return the names as values of a test's parameter. All names except those in `fast` are marked slow."""
     return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
 

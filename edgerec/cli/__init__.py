@@ -25,7 +25,7 @@ from edgerec.cli.forgetting import forget
 from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
 from edgerec.cli.learning import ablate, bench_train, evaluate, train
-from edgerec.cli.logs import as_of, samples, simulate, stats
+from edgerec.cli.logs import as_of, check, samples, simulate, stats
 from edgerec.cli.mixing import mix
 from edgerec.cli.off_policy import off_policy
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
@@ -74,6 +74,7 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
 for _command in (
     import_group,
     simulate,
+    check,
     as_of,
     samples,
     stats,

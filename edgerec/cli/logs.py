@@ -1,10 +1,12 @@
 """The commands on logs.
 
-`simulate` writes them, `as-of` adds counts of the past, `stats` describes them, and `samples` makes samples from them.
+`simulate` writes them, `check` says what is wrong with them, `as-of` adds counts of the past, `stats` describes them,
+and `samples` makes samples from them.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import (
     PATH,
+    WholeNumber,
     config_default,
     config_option,
     force_option,
@@ -65,6 +68,35 @@ def simulate(
     seconds = time.perf_counter() - start
     speed = _speed(counts["exposures"], seconds, resume)
     emit({"logs": str(out), **counts, "seconds": seconds, **speed}, as_json=as_json)
+
+
+@click.command()
+@click.argument("logs", type=PATH)
+@click.option("--features", type=PATH, help="Feature specification (JSON). Default: features.json of the logs.")
+@click.option(
+    "--most",
+    type=WholeNumber(1),
+    default=100,
+    show_default=True,
+    help="Show at most this many findings. Errors come first. The last line counts all of them.",
+)
+@json_option
+def check(logs: Path, features: Path | None, most: int, as_json: bool) -> None:
+    """Say everything that is wrong with LOGS, with file, row and column.
+
+    Errors are what `edgerec samples` or `write_logs` refuses. Warnings are what they accept, but what spoils a model:
+    labels that reveal the end of a request, columns without values, times in whole seconds and others
+    (docs/your-logs.md). One cause is one finding, and the first case stands for all. The exit code is 1 if there is an
+    error, and 0 otherwise.
+    """
+    need("train", "polars")
+    from edgerec.cli.tables.check import check_table
+    from edgerec.data.check.document import check_logs
+
+    document = check_logs(logs, features=features, most=most)
+    emit(document, as_json=as_json, table=None if as_json else check_table(document))
+    if document["errors"]:
+        sys.exit(1)
 
 
 @click.command("as-of")

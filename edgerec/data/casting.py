@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from edgerec.core.errors import LogsError
+from edgerec.data.log_faults import Fault, Found, refuse
 from edgerec.features.vocabulary import STRING_IDS
 
 EXACT = {"Float16": 2**11 - 1, "Float32": 2**24 - 1, "Float64": 2**53 - 1}
@@ -47,27 +47,63 @@ def exact_cast(
     Raises:
         LogsError: a column has a type, or a value, that the wanted type cannot represent.
     """
+    return refuse(find_casts(table, types, where=where, first_row=first_row, floats=floats, text=text))
+
+
+def find_casts(
+    table: pl.DataFrame,
+    types: Mapping[str, pl.DataType],
+    *,
+    where: str,
+    first_row: int = 1,
+    floats: bool = False,
+    text: bool = False,
+) -> Found[pl.DataFrame]:
+    """Find what `exact_cast` refuses. A column of a wrong type is removed, and a wrong value becomes null."""
     changed: list[pl.Series] = []
+    removed: list[str] = []
     for column, wanted in types.items():
         if column not in table.columns or table.schema[column] == wanted:
             continue
-        check_type(table.schema[column], wanted, where=f"{where}{column}", floats=floats, text=text)
-        changed.append(_cast(table[column], wanted, where=f"{where}{column}", first_row=first_row))
-    return table.with_columns(changed) if changed else table
+        fits = yield from find_type(
+            table.schema[column], wanted, where=f"{where}{column}", column=column, floats=floats, text=text
+        )
+        if fits:
+            cast = yield from _find_cast(table[column], wanted, where=f"{where}{column}", first_row=first_row)
+            changed.append(cast)
+        else:
+            removed.append(column)
+    table = table.with_columns(changed) if changed else table
+    return table.drop(removed) if removed else table
 
 
-def check_type(
-    received: pl.DataType, wanted: pl.DataType, *, where: str, floats: bool = False, text: bool = False
-) -> None:
-    """Raise LogsError if values of the type `received` cannot be cast to `wanted`. See `exact_cast`."""
+def find_type(
+    received: pl.DataType,
+    wanted: pl.DataType,
+    *,
+    where: str,
+    column: str,
+    floats: bool = False,
+    text: bool = False,
+) -> Found[bool]:
+    """Find out whether values of the type `received` cannot be cast to `wanted`. Return whether they can."""
     if received == pl.Null:
-        return
+        return True
     inner, leaf = received, wanted
     if isinstance(wanted, pl.List):
         inner, leaf = item_type(received), item_type(wanted)
     if isinstance(wanted, pl.List) != is_list(received) or not _readable(inner, leaf, floats=floats, text=text):
         shown = str(received)[:SHOWN]
-        raise LogsError(f"{where} should be {wanted}; received {shown}{_advice(inner, leaf)}")
+        advice = _advice(inner, leaf)
+        yield Fault(
+            f"{where} should be {wanted}; received {shown}{advice}",
+            expected=str(wanted),
+            found=shown,
+            advice=advice.removeprefix("; ") or f"write the type {wanted}",
+            column=column,
+        )
+        return False
+    return True
 
 
 def is_list(dtype: pl.DataType) -> bool:
@@ -120,8 +156,8 @@ def _advice(received: pl.DataType, wanted: pl.DataType) -> str:
     return ""
 
 
-def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int) -> pl.Series:
-    """Return `values` cast to `wanted`. Their type must be checked already."""
+def _find_cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int) -> Found[pl.Series]:
+    """Return `values` cast to `wanted`, with null for a value that cannot be cast. The type must be checked already."""
     if isinstance(values.dtype, pl.Array):
         values = values.cast(pl.List(values.dtype.inner))
     inner, leaf = item_type(values.dtype), item_type(wanted)
@@ -136,10 +172,18 @@ def _cast(values: pl.Series, wanted: pl.DataType, *, where: str, first_row: int)
     wrong = rows.filter(_inexact(rows["value"], leaf))
     # The cast failed, or it would change a value.
     row, value = wrong.row(0) if len(wrong) else (0, None)
-    raise LogsError(
+    yield Fault(
         f"{where} should be {wanted}; row {first_row + row} (the first is 1) holds {repr(value)[:SHOWN]}, "
-        f"a {inner} that {leaf} cannot represent"
+        f"a {inner} that {leaf} cannot represent",
+        expected=f"{wanted} ({inner} values that {leaf} can represent)",
+        found=repr(value)[:SHOWN],
+        advice="correct the value",
+        column=values.name,
+        row=row,
+        rows=max(wrong["row"].n_unique(), 1),
     )
+    inexact: pl.Series = values.cast(wanted, strict=False)
+    return inexact
 
 
 def _flat(values: pl.Series) -> pl.Series:

@@ -17,11 +17,15 @@ def sort_events(events: pl.DataFrame) -> pl.DataFrame:
     Raises:
         LogsError: the ordinals do not number the behaviours of a kind in a store.
     """
-    order = [name for name in (USER_ID, STORE_ID, TIME, ORDINAL) if name in events.columns]
-    if not _sorted(events, *order):
-        events = events.sort(order, maintain_order=True)
+    events = order_events(events)
     check_ordinals(events)
     return events
+
+
+def order_events(events: pl.DataFrame) -> pl.DataFrame:
+    """Return events in the order of `sort_events`. Ordinals are not checked."""
+    order = [name for name in (USER_ID, STORE_ID, TIME, ORDINAL) if name in events.columns]
+    return events if _sorted(events, *order) else events.sort(order, maintain_order=True)
 
 
 def sort_requests(requests: pl.DataFrame) -> pl.DataFrame:

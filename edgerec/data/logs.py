@@ -210,8 +210,8 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     if spec is None:
         spec = load_spec(path / SPEC)
     elif (path / SPEC).is_file():
-        _check_same_as_of(path, spec)
-    _check_sources(spec)
+        check_same_as_of(path, spec)
+    check_sources(spec)
     files = _files(path)
     if document.parts is not None:
         check_stamps(path, _every(files), document.parts)
@@ -230,7 +230,7 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     )
 
 
-def _check_same_as_of(path: Path, spec: FeatureSpec) -> None:
+def check_same_as_of(path: Path, spec: FeatureSpec) -> None:
     """Raise SpecificationError if `spec` computes a column in another way than the folder's own specification.
 
     Otherwise the samples would say one thing, and have the values of another.
@@ -250,7 +250,7 @@ def _check_same_as_of(path: Path, spec: FeatureSpec) -> None:
                 )
 
 
-def _check_sources(spec: FeatureSpec) -> None:
+def check_sources(spec: FeatureSpec) -> None:
     """Raise SpecificationError if a feature reads the label."""
     for feature in request_features(spec):
         if feature.source in (CLICKED, CLICK_COUNT):

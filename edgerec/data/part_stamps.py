@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edgerec.core.errors import LogsError
 from edgerec.core.hashing import FileStamp, sha256_file
+from edgerec.data.log_faults import Fault, Found, refuse
 from edgerec.data.parts import count_rows
 
 _ADVICE = "or delete 'parts' from logs.json if you changed the logs yourself"
@@ -40,19 +40,36 @@ def check_stamps(folder: Path, files: Iterable[Path], stamps: Mapping[str, PartS
     Raises:
         LogsError: a file is missing, additional, changed, or cannot be read.
     """
+    refuse(find_stamps(folder, files, stamps))
+
+
+def find_stamps(folder: Path, files: Iterable[Path], stamps: Mapping[str, PartStamp]) -> Found[None]:
+    """Find the files that `check_stamps` refuses."""
     present = {_name(folder, file): file for file in files}
     for name in stamps:
         if name not in present:
-            raise LogsError(f"logs: {folder / name} does not exist, but logs.json lists it: restore it, {_ADVICE}")
+            yield _fault(folder / name, "does not exist, but logs.json lists it", f"restore it, {_ADVICE}")
     for name, file in present.items():
         if name not in stamps:
-            raise LogsError(f"logs: {file} is not in the 'parts' of logs.json: remove it, {_ADVICE}")
+            yield _fault(file, "is not in the 'parts' of logs.json", f"remove it, {_ADVICE}")
+            continue
         try:
             same = file.stat().st_size == stamps[name].size and sha256_file(file) == stamps[name].sha256
         except OSError as error:
-            raise LogsError(f"logs: {file} cannot be read ({error.strerror}): check it") from None
+            yield _fault(file, f"cannot be read ({error.strerror})", "check it")
+            continue
         if not same:
-            raise LogsError(f"logs: {file} was changed after it was written: restore it, {_ADVICE}")
+            yield _fault(file, "was changed after it was written", f"restore it, {_ADVICE}")
+
+
+def _fault(file: Path, found: str, advice: str) -> Fault:
+    return Fault(
+        f"logs: {file} {found}: {advice}",
+        expected="the files in the 'parts' of logs.json, unchanged",
+        found=found,
+        advice=advice,
+        file=file,
+    )
 
 
 def _name(folder: Path, file: Path) -> str:

@@ -252,14 +252,15 @@ def map_partitions(
         Exception: what `function` raises.
     """
     found = survey(logs)
-    with _scratch(logs.path) as scratch:
+    with scratch_folder(logs.path) as scratch:
         parts = partitions(logs, found, scratch=scratch, target=target, processes=processes)
         mapped = map_ordered(partial(_apply, function, logs), parts, processes=processes)
         yield from progress(mapped, what="parts", total=len(parts))
 
 
 @contextlib.contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder for rows of the logs `path` that are written again."""
     # The system's temporary folder is the second choice: it may be in memory, and the rows may be as large as the logs.
     with contextlib.ExitStack() as stack:
         try:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from edgerec.core.errors import LogsError, first_line
-from edgerec.data.casting import arrays_as_lists, check_type, exact_cast
-from edgerec.data.log_checks import check_columns, lists_of_arrays
+from edgerec.data.casting import arrays_as_lists, exact_cast, find_type
+from edgerec.data.log_checks import find_schema, lists_of_arrays
+from edgerec.data.log_faults import Fault, Found, refuse
 from edgerec.data.part_files import folder_columns
 from edgerec.data.schema import column_types, columns_to_read, table_features, table_name
 from edgerec.features.spec import FeatureSpec
@@ -54,11 +55,35 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
     Raises:
         LogsError: there is no file, a file cannot be read, or a column that is read is missing or has a wrong type.
     """
+    parts = refuse(find_parts(name, table, files, spec))
+    if parts is None:  # for type checkers: without a fault there are parts
+        raise LogsError(f"logs: the table {name!r} cannot be read")
+    return parts
+
+
+def find_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec) -> Found[Parts | None]:
+    """Find what `open_parts` refuses in the schemas of the files. Return None if there is a fault."""
     if not files:
         where = table if table.suffix else table / "*.parquet"
-        raise LogsError(f"logs: {where} does not exist: the table {name!r} is needed (docs/formats.md)")
+        yield Fault(
+            f"logs: {where} does not exist: the table {name!r} is needed (docs/formats.md)",
+            expected=str(where),
+            found="no file",
+            advice=f"write the table {name!r} (docs/formats.md)",
+        )
+        return None
     columns = columns_to_read(name, spec)
-    schemas = {file: read_schema(file) for file in files}
+    schemas: dict[Path, pl.Schema] = {}
+    faults = 0
+    for file in files:
+        try:
+            schemas[file] = read_schema(file)
+        except LogsError as error:
+            faults += 1
+            yield unreadable(file, error)
+    files = list(schemas)
+    if not files:
+        return None
     read = {file: {c: schema[c] for c in sorted(columns & set(schema))} for file, schema in schemas.items()}
     if any(types != read[files[0]] for types in read.values()):
         files = [file for file in files if count_rows(file)] or files[:1]
@@ -66,40 +91,76 @@ def open_parts(name: str, table: Path, files: Sequence[Path], spec: FeatureSpec)
     exact = column_types(name, schemas[first], table_features(name, spec))
     for file in files:
         if read[file] not in checked:
-            _check_part(table, file, first, read, columns)
-            # Each file is checked before the cast, because a column may hold integers in one part and categories in
-            # another.
-            for column, wanted in exact.items():
-                check_type(schemas[file][column], wanted, where=f"{table_name(name, file)}.{column}")
-            with naming(file):
-                check_columns(name, _without_rows(schemas[file], columns), spec)
+            for fault in _of_file(name, table, file, first, schemas[file], read, exact, columns, spec):
+                faults += 1
+                yield replace(fault, file=file)
             checked.append(read[file])
+    if faults:
+        return None
     wide = {file: {**schemas[file], **arrays_as_lists(schemas[file]), **exact} for file in files}
-    types = {column: _common_type(name, column, {file: wide[file][column] for file in files}) for column in read[first]}
+    types = {}
+    for column in read[first]:
+        common = yield from _find_common_type(name, column, {file: wide[file][column] for file in files})
+        if common is None:
+            return None
+        types[column] = common
     alike = {c for c, dtype in wide[first].items() if all(wide[file].get(c) == dtype for file in files)}
     schema = pl.Schema({c: types.get(c, dtype) for c, dtype in wide[first].items() if c in types or c in alike})
     return Parts(name, tuple(files), schema, exact, tuple(c for c in schema if c in types))
 
 
-def _check_part(
-    table: Path, file: Path, first: Path, read: dict[Path, dict[str, pl.DataType]], columns: frozenset[str]
-) -> None:
-    """Raise LogsError if the columns of `file` and `first` differ, or if only a folder name (`name=value/`) has one."""
+def _of_file(
+    name: str,
+    table: Path,
+    file: Path,
+    first: Path,
+    schema: pl.Schema,
+    read: Mapping[Path, Mapping[str, pl.DataType]],
+    exact: Mapping[str, pl.DataType],
+    columns: frozenset[str],
+    spec: FeatureSpec,
+) -> Iterator[Fault]:
+    """Yield the faults of the columns of one file. `read` has the columns of each file that are read."""
     lost = sorted((folder_columns(table, file) & columns) - set(read[file]))
-    if lost:
-        raise LogsError(
-            f"logs: {file} has no column {lost[0]!r}; only the name of its folder has the value: "
-            "write the column to the file, too"
+    for column in lost:
+        yield Fault(
+            f"logs: {file} has no column {column!r}; only the name of its folder has the value: "
+            "write the column to the file, too",
+            expected=f"a column {column!r} in the file",
+            found="only the name of its folder has the value",
+            advice="write the column to the file, too",
+            column=column,
         )
-    odd = sorted(set(read[file]) ^ set(read[first]))
-    if odd:
-        raise LogsError(
-            f"logs: {file} and {first} are parts of one table, but only one of them has the column {odd[0]!r}: "
-            "write the same columns to both"
+    odd = sorted((set(read[file]) ^ set(read[first])) - set(lost))
+    for column in odd:
+        yield Fault(
+            f"logs: {file} and {first} are parts of one table, but only one of them has the column {column!r}: "
+            "write the same columns to both",
+            expected="the same columns in all parts",
+            found=f"only one of {file.name} and {first.name} has it",
+            advice="write the same columns to all parts",
+            column=column,
         )
+    # Each file is checked before the cast, because a column may hold integers in one part and categories in another.
+    refused = {*lost, *odd}
+    for column, wanted in exact.items():
+        if column in schema:
+            where = f"{table_name(name, file)}.{column}"
+            for fault in find_type(schema[column], wanted, where=where, column=column):
+                refused.add(column)
+                yield fault
+    try:
+        empty = refuse(_find_without_rows(schema, columns))
+    except LogsError:
+        yield from (_named(fault, file) for fault in _find_without_rows(schema, columns))
+        return
+    for fault in find_schema(name, empty, spec):
+        # A column has one cause: its type, or that it is missing in one of two files.
+        if fault.column not in refused:
+            yield _named(fault, file)
 
 
-def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
+def _find_without_rows(schema: pl.Schema, columns: frozenset[str]) -> Found[pl.DataFrame]:
     """Return an empty table with the columns of `schema`. Columns that are not read have the type Null."""
     made = {}
     for column, dtype in schema.items():
@@ -107,11 +168,17 @@ def _without_rows(schema: pl.Schema, columns: frozenset[str]) -> pl.DataFrame:
             made[column] = pl.Series(column, [], dtype=dtype if column in columns else pl.Null)
         except pl.exceptions.PolarsError:
             # polars can read some decimal types from files, but cannot create a new column of these types.
-            raise LogsError(f"logs: column {column} is {dtype}, which cannot be read: write another type") from None
+            yield Fault(
+                f"logs: column {column} is {dtype}, which cannot be read: write another type",
+                expected="a type that can be read",
+                found=str(dtype),
+                advice="write another type",
+                column=column,
+            )
     return pl.DataFrame(list(made.values()))
 
 
-def _common_type(name: str, column: str, types: Mapping[Path, pl.DataType]) -> pl.DataType:
+def _find_common_type(name: str, column: str, types: Mapping[Path, pl.DataType]) -> Found[pl.DataType | None]:
     """Return the type of `column` in the complete table. If parts have different numeric types, it is float64."""
     first, common = next(iter(types.items()))
     for file, received in types.items():
@@ -123,10 +190,16 @@ def _common_type(name: str, column: str, types: Mapping[Path, pl.DataType]) -> p
         elif isinstance(common, pl.List) == lists and _is_number(common) and _is_number(received):
             common = pl.List(pl.Float64()) if lists else pl.Float64()
         else:
-            raise LogsError(
+            yield Fault(
                 f"logs: the parts of {name} have columns of different types: {column} is {types[first]} in {first} and "
-                f"{received} in {file}; write one type"
+                f"{received} in {file}; write one type",
+                expected="one type in all parts",
+                found=f"{types[first]} in {first.name} and {received} in {file.name}",
+                advice="write one type",
+                column=column,
+                file=file,
             )
+            return None
     return common
 
 
@@ -207,10 +280,12 @@ def reading(file: Path) -> Iterator[None]:
         raise LogsError(f"logs: {file} cannot be read as Parquet ({reason}): it is damaged, make it again") from None
 
 
-@contextlib.contextmanager
-def naming(file: Path) -> Iterator[None]:
-    """Add the name of `file` to an error about its columns."""
-    try:
-        yield
-    except LogsError as error:
-        raise LogsError(f"logs: {file}: {str(error).removeprefix('logs: ')}") from None
+def unreadable(file: Path, error: LogsError) -> Fault:
+    """Return the fault for the `error` of reading `file`."""
+    reason = str(error).removeprefix(f"logs: {file} ").partition(": it is damaged")[0]
+    return Fault(str(error), expected="a Parquet file", found=reason, advice="it is damaged: make it again", file=file)
+
+
+def _named(fault: Fault, file: Path) -> Fault:
+    """Add the name of `file` to the text of a fault of its columns."""
+    return replace(fault, text=f"logs: {file}: {fault.text.removeprefix('logs: ')}")

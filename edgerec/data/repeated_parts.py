@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edgerec.core.errors import LogsError
+from edgerec.data.log_faults import Fault, Found, refuse
 from edgerec.data.parts import Parts, count_rows, reading
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
 
@@ -28,6 +28,15 @@ Hashes = NDArray[np.uint64]
 
 def check_repeats(events: Parts) -> None:
     """Raise LogsError if all rows of one part are also in other parts, or if a file cannot be read."""
+    refuse(find_repeats(events))
+
+
+def find_repeats(events: Parts) -> Found[None]:
+    """Find the parts whose rows are all in other parts. A part that was found is no other part for the next ones.
+
+    Raises:
+        LogsError: a file cannot be read.
+    """
     if len(events.files) < 2:
         return
     rows = {file: count_rows(file) for file in events.files}
@@ -35,13 +44,21 @@ def check_repeats(events: Parts) -> None:
     samples = {file: _sample(file, rows[file], every) for file in events.files}
     hashes, counts = np.unique(np.concatenate(list(samples.values())), return_counts=True)
     shared = hashes[counts > 1]
+    left = dict(samples)
     for file, own in samples.items():
         if len(own) and bool(np.isin(own, shared).all()):
-            others = [other for other in events.files if other != file and bool(np.isin(samples[other], own).any())]
+            others = [other for other in left if other != file and bool(np.isin(samples[other], own).any())]
             if _contained(events, file, others, rows):
                 more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-                raise LogsError(
-                    f"logs: every row of {file} is also in {others[0]}{more} and would count twice: remove one of them"
+                del left[file]
+                yield Fault(
+                    f"logs: every row of {file} is also in {others[0]}{more} and would count twice: remove one of them",
+                    expected="each part once",
+                    found=f"every row is also in {others[0]}{more}",
+                    advice="remove one of them",
+                    file=file,
+                    rows=rows[file],
+                    row=0,
                 )
 
 

@@ -169,8 +169,8 @@ def test_an_entry_with_the_name_of_the_output_is_not_published_after_a_failure(
 @pytest.mark.skipif(sys.platform == "win32", reason="needs locks on folders")
 def test_partitioned_rows_of_a_killed_process_are_removed_by_the_next_reader(tmp_path: Path) -> None:
     script = (
-        "import os; from pathlib import Path; from edgerec.data.partition import _scratch\n"
-        "with _scratch(Path('logs')) as folder:\n"
+        "import os; from pathlib import Path; from edgerec.data.partition import scratch_folder\n"
+        "with scratch_folder(Path('logs')) as folder:\n"
         "    (folder / 'rows').touch(); os.kill(os.getpid(), 9)\n"
     )
     (tmp_path / "logs").mkdir()

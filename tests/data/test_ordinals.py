@@ -208,16 +208,16 @@ def test_events_are_sorted_by_user_store_time_and_ordinal(tmp_path: Path) -> Non
     assert keys == sorted(keys)
 
 
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        (pl.when(pl.col("ordinal") == 3).then(2).otherwise(pl.col("ordinal")), "the ordinal 2 occurs twice"),
-        (pl.when(pl.col("ordinal") == 3).then(30).otherwise(pl.col("ordinal")), "the ordinal 30 is earlier than 4"),
-        (pl.when(pl.col("ordinal") != 3).then(pl.col("ordinal")), "has the ordinal 2 and another has none"),
-        (pl.col("ordinal") - 1, "events.ordinal should be null, or from 0 to .*; received -1"),
-        (pl.col("ordinal").cast(pl.Float64), "should be Int64; received Float64"),
-    ],
-)
+WRONG: list[tuple[pl.Expr, str]] = [
+    (pl.when(pl.col("ordinal") == 3).then(2).otherwise(pl.col("ordinal")), "the ordinal 2 occurs twice"),
+    (pl.when(pl.col("ordinal") == 3).then(30).otherwise(pl.col("ordinal")), "the ordinal 30 is earlier than 4"),
+    (pl.when(pl.col("ordinal") != 3).then(pl.col("ordinal")), "has the ordinal 2 and another has none"),
+    (pl.col("ordinal") - 1, "events.ordinal should be null, or from 0 to .*; received -1"),
+    (pl.col("ordinal").cast(pl.Float64), "should be Int64; received Float64"),
+]
+
+
+@pytest.mark.parametrize(("change", "fault"), WRONG)
 def test_wrong_ordinals_are_errors(tmp_path: Path, change: pl.Expr, fault: str) -> None:
     logs = numbered(make_logs(users=2), stores=2)
     wrong = logs.events.with_columns(

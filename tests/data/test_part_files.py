@@ -51,21 +51,21 @@ def test_hidden_and_incomplete_entries_are_skipped(table: Path, name: str) -> No
     assert listed(table) == ["a.parquet"]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("b.csv", r"file .*/events/b\.csv is not a part of events .*rename it, move it elsewhere"),
-        ("b.parquet.gz", "file .* is not a part"),
-        ("b.parquet~", "file .* is not a part"),
-        ("README", "file .* is not a part"),
-        ("2024-03-04/b.parquet", r"folder .*/events/2024-03-04 is not a part of events"),
-        ("=1/b.parquet", "folder .* is not a part"),
-        ("dt=2/old/b.parquet", r"folder .*/dt=2/old is not a part of events"),
-        ("_dt=2/b.parquet", "_dt=2 would be read by Spark and skipped by Arrow"),
-        ("_delta_log/0.json", "is a table of Delta Lake"),
-        (".hoodie/x", "is a table of Hudi"),
-    ],
-)
+OTHER_ENTRIES = [
+    ("b.csv", r"file .*/events/b\.csv is not a part of events .*rename it, move it elsewhere"),
+    ("b.parquet.gz", "file .* is not a part"),
+    ("b.parquet~", "file .* is not a part"),
+    ("README", "file .* is not a part"),
+    ("2024-03-04/b.parquet", r"folder .*/events/2024-03-04 is not a part of events"),
+    ("=1/b.parquet", "folder .* is not a part"),
+    ("dt=2/old/b.parquet", r"folder .*/dt=2/old is not a part of events"),
+    ("_dt=2/b.parquet", "_dt=2 would be read by Spark and skipped by Arrow"),
+    ("_delta_log/0.json", "is a table of Delta Lake"),
+    (".hoodie/x", "is a table of Hudi"),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), OTHER_ENTRIES)
 def test_other_entries_are_an_error(table: Path, name: str, said: str) -> None:
     (table / name).parent.mkdir(parents=True, exist_ok=True)
     (table / name).touch()

@@ -221,14 +221,15 @@ def test_temporary_rows_are_written_next_to_the_logs_and_removed(
     assert not list(elsewhere.iterdir())
 
 
-def test_faults_that_no_single_part_shows_are_found(tmp_path: Path) -> None:
+def faults_of_parts() -> list[tuple[list[pl.DataFrame], list[pl.DataFrame], str]]:
+    """Return events and requests in several parts with a fault, and the text of the error."""
     events, requests = by_ranges(LOGS.events, 8), by_ranges(LOGS.requests, 8)
     twice = requests[1].with_columns(request_id=pl.col("request_id") - 8000)
     seconds = 1_700_000_000
     late = [part.with_columns(time=pl.col("time") + seconds + 10**10 * n) for n, part in enumerate(events)]
     single = requests[1].with_columns(score=pl.lit(1.0))
     shorter = requests[1].with_columns(clicked=pl.col("clicked").list.head(1))
-    attempts = [
+    return [
         (events, [requests[0], twice], r"requests\.request_id should be unique; 0 occurs more than once"),
         (late, requests, r"events\.time should be milliseconds since 1970"),
         ([events[0], events[1].with_columns(score=pl.lit("a"))], requests, "should hold numbers .*received String"),
@@ -239,7 +240,10 @@ def test_faults_that_no_single_part_shows_are_found(tmp_path: Path) -> None:
         (events, [requests[0], single], r"part-00001\.parquet: requests\.score should be a list .*received Float64"),
         (events, [requests[0], shorter], "clicked should have one value for each of its"),
     ]  # fmt: skip
-    for number, (one, other, said) in enumerate(attempts):
+
+
+def test_faults_that_no_single_part_shows_are_found(tmp_path: Path) -> None:
+    for number, (one, other, said) in enumerate(faults_of_parts()):
         path = write_parts(tmp_path, one, other)
         before = sorted(entry.name for entry in tmp_path.iterdir())
         with pytest.raises(LogsError, match=said) as caught:

@@ -27,19 +27,19 @@ def spec_of(*rules: dict[str, str]) -> FeatureSpec:
     return FeatureSpec.model_validate({**SPEC.model_dump(mode="json"), "relations": relations})
 
 
-@pytest.mark.parametrize(
-    ("rules", "values", "message"),
-    [
-        ([COUNT], None, "table 'items' has no column 'x', which relation r0 reads"),
-        ([COUNT], [1.5], r"items\.x should hold integers or strings \(relation r0\); received Float64"),
-        ([COUNT], [True], "should hold integers or strings"),
-        ([{**VALUE, "same": "x"}], [1.5], "should hold integers or strings"),
-        ([VALUE, COUNT], [1.5], r"should hold integers or strings \(relation r1\)"),
-        ([VALUE], ["a"], r"items\.x should hold numbers \(relation r0\); received String"),
-        ([VALUE], [float("nan")], "holds NaN or infinity"),
-        ([COUNT], pl.Series([2**63], dtype=pl.UInt64), "holds integers that are too large for int64"),
-    ],
-)
+WRONG: list[tuple[list[dict[str, str]], Any, str]] = [
+    ([COUNT], None, "table 'items' has no column 'x', which relation r0 reads"),
+    ([COUNT], [1.5], r"items\.x should hold integers or strings \(relation r0\); received Float64"),
+    ([COUNT], [True], "should hold integers or strings"),
+    ([{**VALUE, "same": "x"}], [1.5], "should hold integers or strings"),
+    ([VALUE, COUNT], [1.5], r"should hold integers or strings \(relation r1\)"),
+    ([VALUE], ["a"], r"items\.x should hold numbers \(relation r0\); received String"),
+    ([VALUE], [float("nan")], "holds NaN or infinity"),
+    ([COUNT], pl.Series([2**63], dtype=pl.UInt64), "holds integers that are too large for int64"),
+]
+
+
+@pytest.mark.parametrize(("rules", "values", "message"), WRONG)
 def test_a_column_of_a_wrong_type_is_an_error(rules: list[dict[str, str]], values: Any, message: str) -> None:
     columns = {} if values is None else {"x": values}
     with pytest.raises(LogsError, match=message):
