@@ -156,8 +156,8 @@ def _only_where(values: pl.Series, clicked: pl.Series) -> bool:
 
 def _constant(values: pl.Series, keys: pl.Series) -> bool:
     pairs = pl.DataFrame({"key": keys, "value": values}).drop_nulls("value")
-    most = pairs.group_by("key").agg(pl.col("value").n_unique())["value"].max()
-    return most is not None and int(most) <= 1  # type: ignore[call-overload]
+    different = pairs.group_by("key").agg(pl.col("value").n_unique())["value"]
+    return len(different) > 0 and not (different > 1).any()
 
 
 def gives_away(values: pl.Series, clicked: pl.Series) -> float:

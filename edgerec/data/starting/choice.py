@@ -82,7 +82,7 @@ def _add_dwell(columns: Columns, feed: Feed, table: Table, clicked: pl.Series, c
     seconds = source.rows.select(rule.seconds)[:, 0]
     if files.clicks is None:
         others = seconds.filter(~clicked)
-        if float((others.fill_null(0) > 0).mean() or 0) > 0.2:  # type: ignore[arg-type]
+        if float((others.fill_null(0) > 0).mean() or 0) > 0.2:
             checks.append(
                 f"column {found.column!r} has values where nothing was clicked. If it is how long a card was on the "
                 f"screen, pass --seen-seconds {found.column}"

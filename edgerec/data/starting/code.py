@@ -12,10 +12,14 @@ WIDTH = 120
 
 def quoted(text: str) -> str:
     """Return a text as a Python literal, with the quotes that ruff format prefers."""
-    literal = repr(text)
-    if literal[0] == '"' or '"' in text:
-        return literal
-    return f'"{literal[1:-1]}"'
+    # repr escapes a quote only if the text has both kinds, so the two parts are escaped apart.
+    quote, other = ("'", '"') if text.count('"') > text.count("'") else ('"', "'")
+    inner = other.join(repr(part)[1:-1] if quote not in part else _escaped(part, quote) for part in text.split(other))
+    return f"{quote}{inner}{quote}"
+
+
+def _escaped(part: str, quote: str) -> str:
+    return f"\\{quote}".join(repr(each)[1:-1] for each in part.split(quote))
 
 
 def comment(text: str, indent: int = 0) -> str:

@@ -75,7 +75,7 @@ def read_files(
         raise InputError("all files should be in one folder, because the script reads one folder: move or link them")
     tables = {path: read_table(path, rows=rows) for path in paths}
     check_told(list(tables.values()), told)
-    of_items = tables.get(items) if items is not None else _items_table(tables, told, ignored, clicks)  # type: ignore[arg-type]
+    of_items = tables.get(items) if items is not None else _items_table(tables, told, ignored, clicks)
     rest = [table for table in tables.values() if table is not of_items]
     of_clicks = tables[clicks] if clicks is not None else _clicks_table(rest, told, ignored) if len(rest) > 1 else None
     rest = [table for table in rest if table is not of_clicks]

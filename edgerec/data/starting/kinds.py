@@ -113,7 +113,7 @@ def vocabulary_size(different: int) -> int:
     """Return the size of a vocabulary with room for IDs that were not read: two digits, rounded up."""
     wanted = max(ROOM * different, 10)
     step = 10 ** max(math.floor(math.log10(wanted)) - 1, 0)
-    return math.ceil(wanted / step) * step
+    return int(math.ceil(wanted / step) * step)
 
 
 def embedding_dimension(different: int) -> int:

@@ -82,13 +82,13 @@ def find_lists(rows: pl.DataFrame) -> tuple[Lists, pl.Series]:
 
 
 def _items_a_list(rows: pl.DataFrame, key: tuple[Key, ...]) -> float:
-    return len(rows) / max(rows.select(pl.struct(key).n_unique()).item(), 1)
+    return len(rows) / max(int(rows.select(pl.struct(key).n_unique()).item()), 1)
 
 
 def _refined(rows: pl.DataFrame) -> tuple[tuple[Key, ...], str, list[str]]:
     """Return the key of lists that have an ID. The same ID may be of several users, or of several pages of a visit."""
-    users = rows.group_by("list").agg(pl.col("user").n_unique())["user"].max()
-    if users is not None and int(users) > 1:  # type: ignore[call-overload]
+    users = rows.group_by("list").agg(pl.col("user").n_unique())["user"]
+    if (users > 1).any():
         text = "lists of several users have the same ID, so a list is an ID and a user"
         return ("list", "user"), "rows with the same ID and user are a list", [text]
     several = rows.group_by("list").agg(pl.col("time").n_unique())["time"].mean()
@@ -105,7 +105,8 @@ def _by_gaps(rows: pl.DataFrame) -> pl.Series:
     place = pl.int_range(pl.len()).over("user", "visit")
     ordered = ordered.with_columns(part=place // LENGTH)
     numbers = ordered.select("row", number=pl.struct("user", "visit", "part").rank("dense"))
-    return numbers.sort("row")["number"].cast(pl.Int64)
+    in_order: pl.Series = numbers.sort("row")["number"].cast(pl.Int64)
+    return in_order
 
 
 def _sorted_by_clicks(rows: pl.DataFrame, numbers: pl.Series) -> list[str]:

@@ -130,8 +130,8 @@ ROLES = (
         _is_time,
         "times after the year 2000: numbers since 1970, or texts such as 2024-03-04 17:12:58",
         _words(
-            "event impression impressions click clicked clicks shown show seen view viewed request server unix epoch utc "
-            "stamp ms s sec seconds millis milliseconds created log logged occurred local open opened exposure"
+            "event impression impressions click clicked clicks shown show seen view viewed request server unix epoch "
+            "utc stamp ms s sec seconds millis milliseconds created log logged occurred local open opened exposure"
         ),
         needed=True,
     ),

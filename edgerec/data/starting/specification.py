@@ -165,9 +165,7 @@ def value_code(table: Table, column: str, kind: str) -> str:
     dtype, code = table.rows.schema[column], f"pl.col({quoted(column)})"
     if kind == "embedding":
         return f"hash_ids({quoted(column)})" if is_text(dtype) else f"{code}.cast(pl.Int64)"
-    if dtype == pl.Boolean:
-        return f"{code}.cast(pl.Int8)"
-    return f"{code}.fill_nan(None)" if dtype.is_float() and table.kind == "parquet" else code
+    return f"{code}.cast(pl.Int8)" if dtype == pl.Boolean else code
 
 
 @dataclass(frozen=True)

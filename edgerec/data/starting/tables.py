@@ -58,10 +58,10 @@ def read_table(path: Path, *, rows: int = ROWS) -> Table:
     check_utf8(path, what="input")
     if not path.is_file():
         raise InputError(f"input {path} should be a CSV or Parquet file; received a path that is no file")
-    if len(path.name) > MAX_FILE_NAME or UNSAFE.search(path.name):
+    if len(path.name) > MAX_FILE_NAME or UNSAFE.search(path.name) or set(path.name) & set('"\\'):
         raise InputError(
-            f"input {path} should have a name of at most {MAX_FILE_NAME} characters without control characters: "
-            "rename it"
+            f"input {path} should have a name of at most {MAX_FILE_NAME} characters, without quotes, backslashes and "
+            "control characters: rename it"
         )
     name = path.name.lower()
     if not name.endswith((*_CSV, *_PARQUET)):
@@ -80,7 +80,7 @@ def read_table(path: Path, *, rows: int = ROWS) -> Table:
             )
         else:
             separator = ""
-            found = pl.scan_parquet(path).head(rows + 1).collect()
+            found = pl.scan_parquet(path).head(rows + 1).collect().fill_nan(None)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         if isinstance(error, pl.exceptions.NoDataError):
             raise InputError(f"input {path} is empty: give a file with a line of names and with rows") from None

@@ -76,7 +76,7 @@ _WHOLE = (
 
 def _of_numbers(values: pl.Series, column: pl.Expr, name: str) -> TimeRule | None:
     known = values.drop_nulls()
-    if not len(known):
+    if not len(known) or (known.dtype.is_float() and not known.is_finite().all()):
         return None
     low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
     units = [each for each, size in UNITS.items() if YEAR_2000 * size <= low and high <= YEAR_2100 * size]

@@ -136,7 +136,7 @@ CASES = {
         kind="parquet",
         more={"d_scroll_percentage": "bucketize"},
     ),
-    "news in Danish format": Case(
+    "stories": Case(
         {
             "visitor": [f"v{row.user}" for row in ROWS],
             "ts": [float(row.time) / 1000 + row.place for row in ROWS],
@@ -152,7 +152,7 @@ CASES = {
         },
         options=("--item", "story"),
     ),
-    "several pages of a visit": Case(
+    "labels of visits": Case(
         {
             "session_id": [row.list // 3 * 10 + row.user for row in ROWS],
             "uid": [row.user for row in ROWS],
