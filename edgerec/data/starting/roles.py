@@ -61,11 +61,13 @@ def _words(text: str) -> frozenset[str]:
 
 
 def is_id(values: pl.Series) -> bool:
-    """Return whether the values can be IDs: integers, texts, or floats without fractions."""
+    """Return whether the values can be IDs: integers of 64 bits with a sign, texts, or floats without fractions."""
     if values.dtype.is_float():
         known = values.drop_nulls()
         return bool(known.is_finite().all() and (known == known.round()).all())
-    return values.dtype.is_integer() or is_text(values.dtype)
+    if values.dtype.is_integer():
+        return int(values.max() or 0) < 2**63  # type: ignore[arg-type]
+    return is_text(values.dtype)
 
 
 def is_number(values: pl.Series) -> bool:

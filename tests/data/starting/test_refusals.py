@@ -50,6 +50,15 @@ def files(*names: str) -> Change:
 
 
 COUNT = len(SHOP["sku"])
+
+
+def large(folder: Path) -> list[str]:
+    """Write users whose IDs need 64 bits without a sign."""
+    users = pl.Series("user", [2**64 - 1] * COUNT, dtype=pl.UInt64)
+    pl.DataFrame({**SHOP, "customerId": users}).drop("device").write_parquet(folder / "t.parquet")
+    return ["t.parquet"]
+
+
 FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "no file": (lambda _: ["t.csv"], (), "should be a CSV or Parquet file; received a path that is no file"),
     "a name that would end a text": (text("a,b\n1,2\n", 'a""" b.csv'), (), "without quotes, backslashes"),
@@ -70,6 +79,11 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
         table(drop=("customerId", "device")),
         (),
         "no column is seen to have the user: name it with --user COLUMN",
+    ),
+    "users with IDs that are too large": (
+        large,
+        (),
+        "'customerId' are no such values, for example 18446744073709551615",
     ),
     "no click happened": (table({"is_clicked": [0] * COUNT}), (), "no row was clicked"),
     "only clicks": (table({"is_clicked": [1] * COUNT}), (), "every row was clicked"),
