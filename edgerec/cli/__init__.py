@@ -32,6 +32,7 @@ from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
 from edgerec.cli.personalizing import meta_train, personalize
 from edgerec.cli.replaying import replay
+from edgerec.cli.starting import init
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.cli.versions import versions
 
@@ -72,6 +73,7 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
 
 
 for _command in (
+    init,
     import_group,
     simulate,
     check,

@@ -1,0 +1,131 @@
+"""How a column writes times: numbers since 1970, or texts in one of many formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from edgerec.data.casting import is_text
+from edgerec.data.starting.code import quoted
+
+UNITS = {"seconds": 1, "milliseconds": 1000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
+YEAR_2000, YEAR_2100 = 946_684_800, 4_102_444_800
+FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.fZ",
+    "%Y-%m-%d %H:%M:%S%.fZ",
+    "%Y-%m-%dT%H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S%.f%z",
+    "%Y-%m-%d %H:%M:%S%.f UTC",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+    "%Y/%m/%d %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%d/%m/%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+)
+"""The first format that fits all values is taken."""
+DAY_UNITS = ("days", "%Y-%m-%d", "%Y/%m/%d")
+"""The values of `TimeRule.unit` for times that are whole days."""
+_FEW = 1000
+
+
+@dataclass(frozen=True)
+class TimeRule:
+    """How a column becomes milliseconds since 1970.
+
+    Attributes:
+        unit: what the numbers count, or the format of the texts.
+        code: the expression in the script.
+        milliseconds: the same, for the rows that were read.
+        check: what the user should check, or None.
+    """
+
+    unit: str
+    code: str
+    milliseconds: pl.Expr
+    check: str | None = None
+
+
+def time_rule(values: pl.Series) -> TimeRule | None:
+    """Return how a column writes times, or None if its values are no times after 2000."""
+    column, name = pl.col(values.name), f"pl.col({quoted(values.name)})"
+    if isinstance(values.dtype, pl.Datetime):
+        zone = None if values.dtype.time_zone else _ZONE
+        return TimeRule("timestamps", f'{name}.dt.epoch("ms")', column.dt.epoch("ms"), zone)
+    if values.dtype == pl.Date:
+        return TimeRule("days", f'{name}.dt.epoch("ms")', column.dt.epoch("ms"), _DAYS)
+    if values.dtype.is_integer() or values.dtype.is_float():
+        return _of_numbers(values, column, name)
+    return _of_texts(values) if is_text(values.dtype) else None
+
+
+_ZONE = "times have no time zone, so they are read as UTC"
+_DAYS = "times are whole days, so nobody knows what happened first within a day: give a more exact time if you can"
+_WHOLE = (
+    "times are whole seconds: if a request and a behaviour often have the same second, see docs/your-logs.md, "
+    '"Whole seconds"'
+)
+
+
+def _of_numbers(values: pl.Series, column: pl.Expr, name: str) -> TimeRule | None:
+    known = values.drop_nulls()
+    if not len(known) or (known.dtype.is_float() and not known.is_finite().all()):
+        return None
+    low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    units = [each for each, size in UNITS.items() if YEAR_2000 * size <= low and high <= YEAR_2100 * size]
+    if not units:
+        return None
+    unit = units[0]
+    per_second = UNITS[unit]
+    if values.dtype.is_float():
+        factor = 1000 / per_second
+        scaled = column * factor
+        code = f"({name} * {factor:g}).round().cast(pl.Int64)" if factor != 1 else f"{name}.round().cast(pl.Int64)"
+        return TimeRule(unit, code, scaled.round().cast(pl.Int64))
+    whole, code = column.cast(pl.Int64), f"{name}.cast(pl.Int64)"
+    if unit == "seconds":
+        return TimeRule(unit, f"{code} * 1000", whole * 1000, _WHOLE)
+    if unit == "milliseconds":
+        return TimeRule(unit, code, whole)
+    return TimeRule(unit, f"{code} // {per_second // 1000}", whole // (per_second // 1000))
+
+
+def _of_texts(values: pl.Series) -> TimeRule | None:
+    known = values.cast(pl.String).drop_nulls()
+    fitting = [each for each in FORMATS if len(known) and _fits(known, each)]
+    if not fitting:
+        return None
+    pattern = fitting[0]
+    check = None
+    if "%H" not in pattern and "%I" not in pattern:
+        check = _DAYS
+    elif any(each[:2] != pattern[:2] for each in fitting):
+        check = f"days and months cannot be told apart; times are read as {pattern}"
+    elif not pattern.endswith(("Z", "%z", "UTC")):
+        check = _ZONE
+    milliseconds = parsed(pl.col(values.name), pattern).dt.epoch("ms")
+    return TimeRule(pattern, f"milliseconds({quoted(values.name)}, {quoted(pattern)})", milliseconds, check)
+
+
+def parsed(column: pl.Expr, pattern: str) -> pl.Expr:
+    """Return the expression for texts of one format as instants in UTC; null where the format does not fit."""
+    return column.str.to_datetime(pattern, time_unit="ms", strict=False)
+
+
+def _fits(known: pl.Series, pattern: str) -> bool:
+    few = known.head(_FEW)
+    for part in (few, known):
+        try:
+            times = part.to_frame("x").select(parsed(pl.col("x"), pattern))["x"]
+        except pl.exceptions.PolarsError:
+            return False
+        if times.null_count():
+            return False
+    return True

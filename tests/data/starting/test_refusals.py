@@ -1,0 +1,139 @@
+"""Bad input of `edgerec init` is one line that says what to do, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.command_line import edgerec_here, error_line
+from tests.data.starting.tables_of_feeds import CASES
+
+SHOP = CASES["a shop"].columns
+Change = Callable[[Path], list[str]]
+
+
+def table(change: dict[str, object] | None = None, *, drop: tuple[str, ...] = ()) -> Change:
+    """Return a function that writes the shop's table with changed or without some columns."""
+
+    def write(folder: Path) -> list[str]:
+        columns = {name: values for name, values in SHOP.items() if name not in drop}
+        columns |= {name: list(values) for name, values in (change or {}).items()}  # type: ignore[call-overload]
+        pl.DataFrame(columns).write_csv(folder / "t.csv")
+        return ["t.csv"]
+
+    return write
+
+
+def text(content: str | bytes, name: str = "t.csv") -> Change:
+    """Return a function that writes a file."""
+
+    def write(folder: Path) -> list[str]:
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return [name]
+
+    return write
+
+
+def files(*names: str) -> Change:
+    """Return a function that writes the shop's table under several names."""
+
+    def write(folder: Path) -> list[str]:
+        for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
+            pl.DataFrame(SHOP).write_csv(folder / name)
+        return list(names)
+
+    return write
+
+
+COUNT = len(SHOP["sku"])
+
+
+def large(folder: Path) -> list[str]:
+    """Write users whose IDs need 64 bits without a sign."""
+    users = pl.Series("user", [2**64 - 1] * COUNT, dtype=pl.UInt64)
+    pl.DataFrame({**SHOP, "customerId": users}).drop("device").write_parquet(folder / "t.parquet")
+    return ["t.parquet"]
+
+
+FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
+    "no file": (lambda _: ["t.csv"], (), "should be a CSV or Parquet file; received a path that is no file"),
+    "a name that would end a text": (text("a,b\n1,2\n", 'a""" b.csv'), (), "without quotes, backslashes"),
+    "another kind of file": (text("{}", "t.json"), (), "should be CSV (.csv"),
+    "an empty file": (text(""), (), "is empty: give a file"),
+    "only names": (text("user,item,time,click\n"), (), "has no rows"),
+    "binary data": (text(b"\x00\x01\x02,\x03\n\x00"), (), "its first line has binary data"),
+    "text that is not UTF-8": (text(b"user,item\n\xff\xfe,1\n"), (), "cannot be read as CSV"),
+    "no Parquet": (text("PAR1 nothing", "t.parquet"), (), "cannot be read as Parquet"),
+    "one column": (text("a b c\n1 2 3\n"), (), "received only 'a b c'"),
+    "too many columns": (text(",".join(f"c{n}" for n in range(1001)) + "\n" + "1," * 1000 + "1\n"), (), "at most 1000"),
+    "no click": (
+        table(drop=("is_clicked",)),
+        (),
+        "whether it was clicked: name it with --clicked COLUMN, or give a second",
+    ),
+    "no user": (
+        table(drop=("customerId", "device")),
+        (),
+        "no column is seen to have the user: name it with --user COLUMN",
+    ),
+    "users with IDs that are too large": (
+        large,
+        (),
+        "'customerId' are no such values, for example 18446744073709551615",
+    ),
+    "no click happened": (table({"is_clicked": [0] * COUNT}), (), "no row was clicked"),
+    "only clicks": (table({"is_clicked": [1] * COUNT}), (), "every row was clicked"),
+    "times that are none": (
+        table({"shown_at": ["soon"] * COUNT}),
+        (),
+        "'shown_at' are no such values, for example 'soon'",
+    ),
+    "one odd time": (table({"shown_at": ["soon", *SHOP["shown_at"][1:]]}), (), "'shown_at' are no such values"),
+    "two users": (
+        table({"viewer": SHOP["customerId"]}),
+        (),
+        "may be in 'customerId' or 'viewer': say which with --user",
+    ),
+    "two clicks": (
+        table({"opened": SHOP["is_clicked"]}),
+        (),
+        "may be in 'is_clicked' or 'opened': say which with --clicked",
+    ),
+    "an unknown column": (table(), ("--user", "customer"), "no column 'customer' (did you mean customerId?)"),
+    "one column for two roles": (
+        table(),
+        ("--user", "sku", "--item", "sku"),
+        "--user and --item both name the column 'sku'",
+    ),
+    "a role that does not fit": (table(), ("--time", "sku"), "--time: the column 'sku' of t.csv should have times"),
+    "numbers of a click": (table(), ("--clicked", "price"), "'price' has other values than yes and no"),
+    "an unknown column to ignore": (table(), ("--ignore", "prize"), "--ignore: there is no column 'prize'"),
+    "two folders": (files("a/t.csv", "b/u.csv"), (), "all files should be in one folder"),
+    "two files of impressions": (files("t.csv", "u.csv"), (), "cannot see which of t.csv, u.csv has the impressions"),
+    "four files": (files("t.csv", "u.csv", "v.csv", "w.csv"), (), "received 4 files"),
+    "a file of clicks that is not given": (table(), ("--clicks-file", "u.csv"), "give the file as FILE, too"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_is_one_line(fault: str, tmp_path: Path) -> None:
+    write, options, said = FAULTS[fault]
+    names = write(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    line = error_line(edgerec_here("init", *names, "--out", "start", *options, cwd=tmp_path))
+    assert said in line
+    assert len(line) < 500
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_with_changed_files_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "start").mkdir()
+    names = table()(tmp_path)
+    line = error_line(edgerec_here("init", *names, "--out", "start", cwd=tmp_path))
+    assert line == (
+        "edgerec: output start exists already: choose another name; what you changed there is never replaced"
+    )
