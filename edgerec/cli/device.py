@@ -115,6 +115,7 @@ def export(
         need("peers", "tf2onnx")
     from edgerec.bundle.signing import load_signing_key
     from edgerec.core.atomic import check_output
+    from edgerec.core.errors import FormatError
     from edgerec.mixing.rules import load_rules
     from edgerec.mixing.settings import load_prior
     from edgerec.model.run_head import check_samples, read_run_head, samples_of
@@ -127,7 +128,10 @@ def export(
     patches = None if personal is None else load_personal_head(personal)
     head, vocabularies = read_run_head(run)
     if patches is not None:
-        patches.check_version(head.version_id)
+        try:
+            patches.check_version(head.version_id)
+        except FormatError as error:
+            raise FormatError(f"{personal}: {error}") from None
     check_samples(head, vocabularies, samples_of(head, samples))
     import_tensorflow()
     from edgerec.cli.tables.bundles import export_table

@@ -80,6 +80,8 @@ def meta_train(
     The result is a head for the model version of the run: what a patch reads, where it starts, and how it is trained.
     """
     need("train", "polars", "tensorflow")
+    if rank is not None and method != "prior":
+        raise click.UsageError(f"--rank belongs to the method prior; received the method {method}: leave --rank out.")
     from edgerec.core.atomic import FILE, check_output, write_bytes
     from edgerec.data.samples import open_samples
     from edgerec.model.personalization.methods import check_exported

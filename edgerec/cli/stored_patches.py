@@ -71,7 +71,9 @@ def reset(store: Path, user_id: int, as_json: bool) -> None:
         pages, events = (sum(each) for each in zip((0, 0), *tables.counts().values(), strict=True))
         removed = {"versions": tables.versions(), "pages": pages, "events": events}
         tables.forget()
-    emit({"store": str(store), "user_id": user_id, "removed": removed}, as_json=as_json)
+    text = [(name, ", ".join(value) if isinstance(value, list) else str(value)) for name, value in removed.items()]
+    table = table_of(("removed", ""), [(name, value or "none") for name, value in text])
+    emit({"store": str(store), "user_id": user_id, "removed": removed}, as_json=as_json, table=table)
 
 
 def _row(found: StoredPatch) -> dict[str, Any]:

@@ -333,6 +333,7 @@ _ACCEPTED: dict[Any, tuple[type, ...]] = {
     pl.Float64: (int, float, bool),
     pl.String: (str,),
     pl.Int8: (int, bool),
+    pl.Boolean: (bool,),
 }
 
 
@@ -341,6 +342,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     pl.Int8(): ("0 or 1", "0, 1"),
     pl.Float64(): ("a number", "numbers"),
     pl.String(): ("text", "texts"),
+    pl.Boolean(): ("true or false", "true, false"),
 }
 """The words of error texts for the types of columns: for one value, and for a list."""
 

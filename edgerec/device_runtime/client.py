@@ -240,11 +240,13 @@ class Client:
             SpecificationError: a number is not finite.
         """
         with self._lock:
+            self._training.note(self._clock())
             self._partial.scrolled(item_id, finite("speed", speed), finite("duration_s", duration_s))
 
     def deleted(self, item_id: int, reason: str | int | None) -> None:
         """Report that the user removed an item that is on the screen, and why. Then call `exposed`."""
         with self._lock:
+            self._training.note(self._clock())
             self._partial.deleted(item_id, reason)
             self._feed.seen(item_id)
 
@@ -265,6 +267,7 @@ class Client:
             SpecificationError: the specification reads no such column, or its feature cannot read the value.
         """
         with self._lock:
+            self._training.note(self._clock())
             value = self._recorder.checked_value(PAGE_VIEW, column, value)
             self._partial.acted(item_id, column, value)
 
@@ -310,6 +313,7 @@ class Client:
                 f"`reason` should be a string of 1 to {MAX_REASON} characters; received {reason!r:.80}"
             )
         with self._lock:
+            self._training.note(self._clock())
             self._device.ask(reason)
             self._lock.notify_all()
 
@@ -355,9 +359,9 @@ class Client:
         return self._work.run()
 
     def start(self) -> None:
-        """Start two worker threads: one encodes and re-ranks, the other talks to the cloud.
+        """Start worker threads: one encodes and re-ranks, one talks to the cloud, and with patches, one trains them.
 
-        So a slow network never delays a re-rank.
+        So a slow network never delays a re-rank, and neither does a training.
         """
         self._work.start()
 

@@ -97,6 +97,11 @@ class ClientConfig:
         least |= {one.name: 0 for one in fields(self) if one.name.endswith("_ms") or one.name == "prefetch"}
         for name, smallest in least.items():
             self._check_number(name, smallest)
+        if self.personal and self.explore:
+            raise ConfigurationError(
+                "client: `explore` should be 0 if `personal` is true: the propensities of an explored order belong to "
+                "the scores in the logs, and those of a patch never leave the device"
+            )
         if self.explore > 1:
             raise ConfigurationError(f"client: `explore` should be at most 1; received {self.explore!r:.80}")
         for name in ("rank_pages", "shadow", "personal"):

@@ -1,4 +1,4 @@
-"""Pending work of a client: step by step in the caller's thread, or in two worker threads."""
+"""Pending work of a client: step by step in the caller's thread, or in worker threads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from edgerec.device_runtime.cloud_work import CloudWork
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.device_work import DeviceWork
 from edgerec.device_runtime.personal.training import PatchTraining
-from edgerec.device_runtime.workers import Workers
+from edgerec.device_runtime.workers import Job, Workers
 
 _LOG = logging.getLogger(__name__)
 PAGE = "page"
+TRAINING_WAIT_S = 60.0
+"""A training waits for minutes. If the clock is set meanwhile, it may be this much late."""
 CHUNK = 8
 """Number of behaviours that are encoded while the lock is held."""
 
@@ -95,9 +97,13 @@ class PendingWork:
         """Start the worker threads. Nothing happens if they run."""
         with self._lock:
             if self._workers is None:
-                device = ("edgerec-device", self._device_due, self._device_job)
-                cloud = ("edgerec-cloud", self.cloud.due, self._cloud_job)
-                self._workers = Workers(self._lock, (device, cloud), self._clock)
+                jobs = [
+                    Job("edgerec-device", self._device_due, self._device_job),
+                    Job("edgerec-cloud", self.cloud.due, self._cloud_job),
+                ]
+                if self._config.personal:
+                    jobs.append(Job("edgerec-training", self._training_due, self._training_job, TRAINING_WAIT_S))
+                self._workers = Workers(self._lock, jobs, self._clock)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the worker threads have done everything that is due now. Return whether they have."""
@@ -159,13 +165,18 @@ class PendingWork:
         return (0, []) if due is None or due > now else self._training.run(now)
 
     def _device_due(self) -> int | None:
-        now = self._clock()
-        return min((due for due in (self._device.due(now), self._training.due(now)) if due is not None), default=None)
+        return self._device.due(self._clock())
 
     def _device_job(self) -> None:
         _, _, changed, errors = self._run_device()
+        self._report(changed, errors)
+
+    def _training_due(self) -> int | None:
+        return self._training.due(self._clock())
+
+    def _training_job(self) -> None:
         _, faults = self._train()
-        self._report(changed, errors + faults)
+        self._report(False, faults)
 
     def _cloud_job(self) -> None:
         done = CloudDone()

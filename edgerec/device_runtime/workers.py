@@ -5,14 +5,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 _LOG = logging.getLogger(__name__)
-_LONGEST_WAIT_S = 1.0
-"""A job that is due later is looked at again after this time, because the clock may have been set."""
+_PAUSE_S = 1.0
+"""The pause after a fault."""
 
-Job = tuple[str, Callable[[], int | None], Callable[[], None]]
-"""A name; a function that returns when the job is due, in milliseconds since 1970, or None (the lock is held); and the
-job itself (the lock is free)."""
+
+class Job(NamedTuple):
+    """What a thread does.
+
+    Attributes:
+        name: the name of the thread.
+        due: returns when the job is due, in milliseconds since 1970, or None. The lock is held.
+        run: the job itself. The lock is free.
+        longest_wait_s: a job that is due later is looked at again after this time, because the clock may have been set.
+    """
+
+    name: str
+    due: Callable[[], int | None]
+    run: Callable[[], None]
+    longest_wait_s: float = 1.0
 
 
 class Workers:
@@ -28,7 +41,7 @@ class Workers:
         self._lock, self._jobs, self._clock = lock, jobs, clock
         self._running = 0
         self._stopping = False
-        self._threads = [threading.Thread(target=self._loop, args=job, name=job[0], daemon=True) for job in jobs]
+        self._threads = [threading.Thread(target=self._loop, args=(job,), name=job.name, daemon=True) for job in jobs]
         for thread in self._threads:
             thread.start()
 
@@ -46,24 +59,25 @@ class Workers:
             return self._lock.wait_for(self._idle, timeout_s)
 
     def _idle(self) -> bool:
-        return not self._running and not any(self._is_due(due()) for _, due, _ in self._jobs)
+        return not self._running and not any(self._is_due(job.due()) for job in self._jobs)
 
     def _is_due(self, time: int | None) -> bool:
         return time is not None and time <= self._clock()
 
-    def _loop(self, name: str, due: Callable[[], int | None], run: Callable[[], None]) -> None:
+    def _loop(self, job: Job) -> None:
         while True:
             with self._lock:
-                while not self._stopping and not self._is_due(time := due()):
-                    self._lock.wait(None if time is None else min(max(time - self._clock(), 1) / 1000, _LONGEST_WAIT_S))
+                while not self._stopping and not self._is_due(time := job.due()):
+                    left = None if time is None else max(time - self._clock(), 1) / 1000
+                    self._lock.wait(None if left is None else min(left, job.longest_wait_s))
                 if self._stopping:
                     return
                 self._running += 1
             try:
-                run()
+                job.run()
             except Exception:  # A worker thread goes on after a fault. Otherwise nothing would be encoded any more.
-                _LOG.exception("%s failed", name)
-                threading.Event().wait(_LONGEST_WAIT_S)
+                _LOG.exception("%s failed", job.name)
+                threading.Event().wait(_PAUSE_S)
             finally:
                 with self._lock:
                     self._running -= 1

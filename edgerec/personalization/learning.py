@@ -39,10 +39,10 @@ class Learnt:
 def learn(head: PersonalHead, events: Events, before: Learnt | None, *, new: slice, budget_s: float | None) -> Learnt:
     """Return the patch that the user has from now on.
 
-    The patch in use is judged by the new events, which it has not seen: if the shared model predicts them better, the
-    patch is rolled back, and the gain of meta-training no longer speaks for patches of this user. A new patch is
-    trained without the newest events and judged by them (`edgerec.personalization.gate`). If it may be used, it is
-    trained again with all events. If the training itself fails, the patch in use stays, unless it is rolled back.
+    The gate (`edgerec.personalization.gate`) judges the patch in use by the new events, which it has not seen. If it
+    rejects the patch, this is rolled back, and from then on the gain of meta-training speaks against patches of this
+    user. A new patch is trained without the newest events and judged by them. If it may be used, it is trained again
+    with all events. If the training itself fails, the patch in use stays, unless it is rolled back.
 
     Args:
         head: the head of the model version.
@@ -54,16 +54,21 @@ def learn(head: PersonalHead, events: Events, before: Learnt | None, *, new: sli
     deadline = None if budget_s is None else perf_counter() + budget_s
     before = before or Learnt(None, 0, "", 0)
     served = events.take(new)
-    failed = before.theta is not None and len(served) > 0 and not judge(head, before.theta, served).use
+    gate = _distrustful(head) if before.rollbacks else head
+    failed = before.theta is not None and len(served) > 0 and not judge(gate, before.theta, served).use
     if failed:
-        before = Learnt(None, 0, ROLLED_BACK, before.rollbacks + 1)
-    strict = replace(head, training=head.training.model_copy(update={"gain": 0.0})) if before.rollbacks else head
+        before, gate = Learnt(None, 0, ROLLED_BACK, before.rollbacks + 1), _distrustful(head)
     older, newest = events.split(NEWEST)
     try:
-        used = judge(strict, train(head, older, deadline=deadline), newest).use
+        used = judge(gate, train(head, older, deadline=deadline), newest).use
         theta = train(head, events, deadline=deadline) if used else None
     except EdgeRecError as error:
         return replace(before, outcome=f"{ROLLED_BACK}; {first_line(error)}" if failed else first_line(error))
     if theta is None:
         return Learnt(None, 0, ROLLED_BACK if failed else REJECTED, before.rollbacks)
     return Learnt(theta, len(events), TRAINED, before.rollbacks)
+
+
+def _distrustful(head: PersonalHead) -> PersonalHead:
+    """Return the head for a gate that expects a loss as large as the gain of meta-training."""
+    return replace(head, training=head.training.model_copy(update={"gain": -abs(head.training.gain)}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,14 @@ class Patch:
     Attributes:
         user_id: the user.
         version_id: the model version of its head.
-        theta: (rank + 1,) float32, the weights and the bias.
+        theta: (rank + 1,) float32, the weights and the bias. They say something about the user, so `repr` leaves them out.
         events: number of events from which it was trained.
         time: time of the training in milliseconds since 1970.
     """
 
     user_id: int
     version_id: str
-    theta: Array
+    theta: Array = field(repr=False)
     events: int
     time: int
 

@@ -19,13 +19,14 @@ import pytest
 from edgerec.cloud import log_writer
 from edgerec.cloud.app import create_app
 from edgerec.cloud.journal import JOURNAL, Journal
-from edgerec.cloud.log_rows import CheckedRows, LogTables, WrongRowsError
+from edgerec.cloud.log_rows import ANSWER, CheckedRows, LogTables, WrongRowsError
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.start import open_service
 from edgerec.core.errors import OutputError
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import Logs, load_logs, write_logs
 from edgerec.data.samples import open_samples
+from edgerec.device_runtime.store import BehaviourStore, StoredRequest
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.log_body import encode_batch
 from edgerec.paging.log_rows import LogBatch
@@ -256,6 +257,7 @@ REQUEST = {
         ("requests", {"propensities": 0.5}, "propensities should be a list of numbers or null"),
         ("requests", {"explored_among": 5}, "explored_among should be at least 1, or null without propensities"),
         ("requests", {"propensities": [1.0], "explored_among": 0}, "explored_among should be at least 1"),
+        ("requests", {"personal": 1}, "personal should be true or false; received 1"),
         ("requests", {"trigger": "x" * 101}, "trigger should have at most 100 characters; received 101"),
         ("events", {"ordinal": None}, "ordinal should have a value in every row"),
         ("events", {"ordinal": -1}, "events.ordinal should be null, or from 0"),
@@ -281,7 +283,7 @@ def test_a_batch_with_a_wrong_row_is_refused(table: str, change: dict[str, Any],
 
 
 def test_explored_requests_are_stored_beside_the_files_of_an_earlier_version(tmp_path: Path) -> None:
-    out, explored = tmp_path / "out", {"propensities": [1.0], "explored_among": 5}
+    out, explored = tmp_path / "out", {"propensities": [1.0], "explored_among": 5, "personal": True}
     with writer(out) as logs:
         send(logs, [LogBatch(1, 2, 0, [], [REQUEST])])
     (part,) = [file for file in (out / "requests").iterdir() if len(pl.read_parquet(file))]
@@ -297,6 +299,39 @@ def test_explored_requests_are_stored_beside_the_files_of_an_earlier_version(tmp
     pl.read_parquet(part).drop("outcome").write_parquet(part)
     with pytest.raises(OutputError, match="column 'outcome': the file has no such column"):
         writer(out)
+
+
+def test_all_that_a_store_writes_of_a_request_is_accepted(tmp_path: Path) -> None:
+    answer = {"propensities": [0.5], "explored_among": 2, "personal": True, "phi": np.ones((1, 2), np.float16)}
+    with BehaviourStore(tmp_path / "store.db", user_id=1) as store:
+        store.record_request(
+            StoredRequest(
+                request_id=1,
+                page_id=1,
+                time=5,
+                trigger="page",
+                model_version="v1",
+                item_ids=[100],
+                served={"score": [1.0]},
+                context={},
+                exposures_end=0,
+                page_views_end=0,
+                outcome="reordered",
+                positions=[0],
+                scores=[0.5],
+                duration_ms=1.0,
+                **answer,
+            )
+        )
+        store.end_page(1)
+        batch = store.unsent(10)
+    assert batch is not None
+    (row,) = batch.requests
+    assert "phi" not in row
+    with writer(tmp_path / "out") as logs:
+        assert send(logs, [batch])[0]["stored"]
+    (kept,) = [row for file in (tmp_path / "out" / "requests").iterdir() for row in pl.read_parquet(file).to_dicts()]
+    assert {name: kept[name] for name in ANSWER} == {name: row[name] for name in ANSWER}
 
 
 def test_columns_that_no_specification_knows_are_left_out(tmp_path: Path) -> None:

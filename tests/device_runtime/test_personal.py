@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgerec import DeviceModel, load_device_model
+from edgerec import ClientConfig, DeviceModel, load_device_model
+from edgerec.core.errors import ConfigurationError, StoreError
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.mixing import FeedMixing
 from edgerec.device_runtime.personal import training
 from edgerec.device_runtime.ranker import Scored
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.retention import DAY_MS
 from edgerec.device_runtime.store.rows import PatchState
 from edgerec.features.behaviours import EXPOSURE
 from edgerec.personalization.head import PersonalHead
+from edgerec.personalization.learning import Learnt
 from edgerec.personalization.patch import Patch
 from tests.device_runtime.local_cloud import LocalCloud, read_tables
 from tests.device_runtime.mixed_feed import MixedApp, mixed_model, opened
@@ -259,8 +262,65 @@ def test_worker_threads_train_and_a_reset_in_between_makes_the_result_void(
     np.testing.assert_array_equal(client.patch.theta, trained[1].theta)
     client.close()
     rows = app.cloud.sent("requests")
-    # The click during the training has triggered a re-rank after it, with the new patch.
-    assert (rows[-1]["trigger"], rows[-1]["personal"]) == ("early_click", True)
+    # The click during the training has triggered a re-rank, which did not wait for the new patch.
+    assert (rows[-1]["trigger"], rows[-1]["personal"]) == ("early_click", False)
+
+
+def test_a_client_made_while_the_clock_was_ahead_trains_nevertheless(app: PersonalApp) -> None:
+    right = app.clock.now
+    app.clock.now = right + 365 * DAY_MS
+    client = app.start()
+    app.clock.now = right
+    app.browse(client)
+    assert app.rest(client, INTERVAL) == 1
+
+
+def test_a_training_while_the_clock_was_ahead_does_not_delay_later_ones(app: PersonalApp) -> None:
+    client = app.start()
+    app.browse(client)
+    right = app.clock.now
+    app.clock.now += 20 * DAY_MS
+    assert client.run_pending().trained == 1
+    app.clock.now = right + 1000
+    app.browse(client, 2)
+    assert app.rest(client, INTERVAL) == 1
+    client.close()
+    app.clock.now += INTERVAL
+    again = app.start()
+    app.browse(again, 2)
+    assert app.rest(again, INTERVAL) == 1
+
+
+def test_a_fault_of_the_patch_does_not_cost_the_rerank(app: PersonalApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = with_patch(app)
+    monkeypatch.setattr(Patch, "logits", lambda *_: 1 / 0)
+    client.request("now")
+    client.run_pending()
+    row = app.requests(client)[-1]
+    assert (row["outcome"], row["personal"]) == ("reordered", False)
+    assert row["positions"] == np.argsort(-np.array(row["scores"]), kind="stable").tolist()
+
+
+def test_a_patch_that_is_given_up_ranks_no_more_although_the_disk_is_full(
+    new_app: Callable[..., PersonalApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = new_app()
+    client = with_patch(app, personal_interval_ms=0)
+
+    def refuse(_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(training, "learn", lambda *_, **__: Learnt(None, 0, "rolled back", 1))
+    monkeypatch.setattr(app.store.personal, "write", refuse)
+    app.browse(client, 2)
+    app.clock.now += IDLE
+    assert client.run_pending().errors == ("the patch of the user cannot be trained: the disk is full",)
+    assert client.patch is None
+
+
+def test_a_client_with_patches_does_not_explore() -> None:
+    with pytest.raises(ConfigurationError, match="`explore` should be 0 if `personal` is true"):
+        ClientConfig(personal=True, explore=0.1)
 
 
 def test_a_patch_that_the_gate_rejects_is_not_used(new_app: Callable[..., PersonalApp]) -> None:

@@ -58,6 +58,11 @@ class PersonalRanking:
         if model is None or not self._enabled:
             return
         self.head = model.personal
+        if self.head is None:
+            _LOG.warning(
+                "model version %s has no head for patches, so the shared model ranks: export it with --personal",
+                model.version_id,
+            )
         try:
             self._store.personal.keep_only(model.version_id)
         except EdgeRecError as error:  # The user gets the feed, also if the disk is full.
@@ -80,11 +85,15 @@ class PersonalRanking:
     def rank(self, scored: Scored) -> PersonalScores:
         """Return the logits of the user, and what a later training reads.
 
-        The logits are those of the shared model without a patch, and if numbers become too large for one.
-
-        Raises:
-            ShapeError: the ranker returns other activations than the head reads.
+        The logits are those of the shared model without a patch, and whatever fails with one.
         """
+        try:
+            return self._rank(scored)
+        except Exception as error:  # A fault of the patch should not cost the re-rank.
+            _LOG.warning(_CHANGED, first_line(error))
+            return PersonalScores(scored, False)
+
+    def _rank(self, scored: Scored) -> PersonalScores:
         head = self.head
         if head is None or scored.hidden is None or scored.candidates is None:
             return PersonalScores(scored)

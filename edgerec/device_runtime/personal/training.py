@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgerec.core.errors import EdgeRecError, first_line
+from edgerec.device_runtime.clock import due_time
 from edgerec.device_runtime.config import ClientConfig
 from edgerec.device_runtime.personal.ranking import PersonalRanking
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
@@ -69,20 +70,22 @@ class PatchTraining:
 
     def note(self, now: int) -> None:
         """Note that the user did something. The lock is held."""
-        self._active = max(self._active, now)
+        self._active = now
 
     def due(self, now: int, *, session_over: bool = False) -> int | None:
         """Return the time of the next training in milliseconds since 1970; None if nothing is to be learnt.
 
         Args:
-            now: the present time. A time of the future, which a wrong clock has left, counts as the present.
+            now: the present time. A time of the future was left by a wrong clock, so it delays nothing.
             session_over: whether the user has left, so that nothing else is going on.
         """
         if self._ranking.head is None or self._store.personal.newest <= self._through:
             return None
-        idle = 0 if session_over else min(self._active, now) + self._config.personal_idle_ms
-        interval = min(self._tried, now) + self._config.personal_interval_ms if self._tried else 0
-        return max(idle, interval)
+        idle, interval = self._config.personal_idle_ms, self._config.personal_interval_ms
+        times = [due_time(self._tried + interval, now, interval)]
+        if not session_over:
+            times.append(due_time(self._active + idle, now, idle))
+        return max(times)
 
     def run(self, now: int) -> tuple[int, list[str]]:
         """Train once. The lock is free. Return the number of trainings, and what failed.
@@ -97,11 +100,16 @@ class PatchTraining:
             state = self._learn(job, now)
             with self._lock:
                 if self._ranking.head is job.head and self._store.personal.resets == job.resets:
-                    self._store.personal.write(state)
-                    self._ranking.read()
+                    self._keep(state)
         except Exception as error:  # For example a singular matrix. The application gets no error of the training.
             return 0, [f"the patch of the user cannot be trained: {first_line(error)}"]
         return 1, []
+
+    def _keep(self, state: PatchState) -> None:
+        if state.patch is None:
+            self._ranking.patch = None  # Also if the store cannot be written: a bad patch should not rank on.
+        self._store.personal.write(state)
+        self._ranking.read()
 
     def reset(self) -> None:
         """Forget the patch and all that it was trained from. The lock is held.
@@ -119,10 +127,11 @@ class PatchTraining:
         head, tables = self._ranking.head, self._store.personal
         if head is None:
             return None
-        self._tried, self._through = now, tables.newest
+        self._through = tables.newest
         events = tables.events(head.training.version_id)
         if events is None:
             return None
+        self._tried = now
         return _Job(head, events, self._ranking.patch, self._state(head), self._through, tables.resets)
 
     def _state(self, head: PersonalHead) -> PatchState | None:
