@@ -23,7 +23,7 @@ class Patch:
     Attributes:
         user_id: the user.
         version_id: the model version of its head.
-        theta: (rank + 1,) float32, the weights and the bias. They say something about the user, so `repr` leaves them out.
+        theta: (rank + 1,) float32, the weights and the bias. They say something about the user: `repr` leaves them out.
         events: number of events from which it was trained.
         time: time of the training in milliseconds since 1970.
     """

@@ -75,7 +75,7 @@ def samples(followed: tuple[Path, list[str]]) -> Samples:
 
 def test_every_code_block_is_run_or_is_part_of_the_example() -> None:
     kinds = [(block["kind"], block["mark"] or "") for block in BLOCKS if block["kind"]]
-    assert len(kinds) == len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) > 8
+    assert len(kinds) == len(re.findall(r"^```\w+$", PAGE, re.MULTILINE)) > 7
     for block in BLOCKS:
         mark, kind = block["mark"] or "", block["kind"]
         if mark.startswith("from "):
@@ -184,27 +184,9 @@ def test_logs_with_only_required_columns_can_be_read(followed: tuple[Path, list[
     }  # fmt: skip
 
 
-def test_the_checks_print_the_stated_results(followed: tuple[Path, list[str]]) -> None:
-    *_, rates, missing = followed[1]
-    table = [line.split("┆") for line in rates.splitlines() if "true" in line or "false" in line]
-    false, true = (round(100 * float(cells[1])) for cells in table)
-    assert f"({true} % against {false} % in this small example)" in PAGE
-    spec = json.loads((EXAMPLE / "features.json").read_text(encoding="utf-8"))
-    coded = [
-        f for group in ("ie_action", "ipv_action", "item") for f in spec[group] if f["kind"] not in ("raw", "embedding")
-    ]
-    assert [line.split(": ")[1] for line in missing.splitlines()] == [feature["name"] for feature in coded]
-    seen = [row for row in raw("actions.csv") if row["action"] == "seen"]
-    kept = sum(not row["hidden"] for row in seen) / len(seen)
-    assert f"exposures: e6_hidden: missing or no in {kept:.0%}" in missing
-
-
-def test_quoted_error_messages_exist_in_the_code() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edgerec" / "data").glob("*.py"))
-    quoted = re.findall(r"^   \| `([^|]*)` \|", PAGE, re.MULTILINE)
-    assert len(quoted) > 5
-    for text in quoted:
-        assert text in sources.replace("{ITEMS}", "items"), text
+def test_the_check_finds_no_error_in_the_example(followed: tuple[Path, list[str]]) -> None:
+    *_, found = followed[1]
+    assert re.search(r"^0 errors, \d+ warnings? in [\d,]+ rows$", found, re.MULTILINE), found
 
 
 Change = Callable[[Path], object]
