@@ -55,7 +55,7 @@ def test_importing_a_layer_imports_keras_but_no_package_for_data() -> None:
         ("numpy", "edgerec", "load_device_model", "device"),
         ("polars", "edgerec", "open_logs", "train"),
         ("keras", "edgerec.layers", "Crban", "train"),
-        ("optuna", "edgerec", "tune", "tune"),
+        pytest.param("optuna", "edgerec", "tune", "tune", marks=pytest.mark.slow),  # imports TensorFlow
     ],
 )
 def test_the_error_for_a_missing_extra_gives_the_install_command(
@@ -78,7 +78,12 @@ except Exception as error:
 
 
 @pytest.mark.parametrize(
-    "missing", [["numpy", "polars", "keras", "onnx"], ["polars", "keras", "onnx"], ["onnx", "optuna"]]
+    "missing",
+    [
+        ["numpy", "polars", "keras", "onnx"],
+        ["polars", "keras", "onnx"],
+        pytest.param(["onnx", "optuna"], marks=pytest.mark.slow),  # imports TensorFlow twice
+    ],
 )
 def test_help_lists_the_names_that_can_be_imported(missing: list[str]) -> None:
     code = f"""
