@@ -62,9 +62,9 @@ def _gain(
 ) -> dict[str, Any]:
     """Compare the users of B, with patches, to the same users in A.
 
-    A session that only one bucket has counts as nothing in the other one. The test of users who lose flips the signs
+    A session that only one bucket has counts as 0 clicks in the other one. The test of users who lose flips the signs
     of a user's sessions as if their differences were independent. They are not quite: when two plays of a user differ
-    once, later sessions inherit the difference (fatigue, number of sessions). So its level of 5 % is approximate.
+    once, later sessions inherit the difference (fatigue, what is known of the user). So its level is approximate.
     """
     sessions = _sessions(shown_a, shown_b)
     identity = users_a.select("user_id", "planned_sessions").sort("user_id")
