@@ -60,8 +60,11 @@ def test_a_patch_is_measured_beside_the_shared_model(personal_path: Path) -> Non
     # A training reads the events as float64.
     assert 60 * 5 * 8 < cost["training_bytes"] < 10**6
     text = "\n".join(printed(bench_table(BenchDocument.model_validate(document)), width=200))
-    for part in ("edgerec / it", "p50 by events", "patch of one user", "training bytes"):
+    for part in ("  edgerec / it", "p50 by events", "patch of one user", "training bytes"):
         assert part in text
+    engine = {**document["results"][0], "stage": "rerank", "name": "mnn"}
+    both = BenchDocument.model_validate({**document, "results": [engine, *document["results"]]})
+    assert "mnn or edgerec / it" in "\n".join(printed(bench_table(both), width=200))
 
 
 def test_the_client_with_a_patch_uses_it_and_the_other_one_has_none(

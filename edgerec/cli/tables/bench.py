@@ -162,9 +162,9 @@ def _rows(rows: Sequence[Row], ratios: Sequence[Ratio]) -> Table:
 
 
 def _reference(rows: Sequence[Row]) -> str:
-    """Return the implementation that the others are compared with."""
+    """Return what the others are compared with: the engine, this package, or either of them, by stage."""
     own = [row.stage in ("mix", *PERSONAL_STAGES) for row in rows]
-    return "edgerec" if all(own) else "ours" if any(own) else "mnn"
+    return "edgerec" if all(own) else "mnn or edgerec" if any(own) else "mnn"
 
 
 def _sweep(parameter: str, rows: Sequence[Row]) -> Table:

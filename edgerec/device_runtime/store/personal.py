@@ -20,7 +20,7 @@ from edgerec.personalization.events import Events
 from edgerec.personalization.patch import Patch
 
 MOST_EVENTS = 2000
-"""Older events are dropped. A patch of 82 numbers learns from about 90 events of a user (docs/personalization.md)."""
+"""Older events are dropped. A patch of 84 numbers learns from about 90 events of a user (docs/personalization.md)."""
 
 
 @dataclass(frozen=True, eq=False)

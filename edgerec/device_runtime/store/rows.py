@@ -177,7 +177,7 @@ class PatchState:
         time: time of the training in milliseconds since 1970.
         through: the sequence number of the latest page whose events it has read.
         outcome: what happened, for people.
-        rollbacks: how often a patch was given up because it was worse than the shared model on pages that it served.
+        rollbacks: how often a patch was given up because it was worse than the shared model on later events.
     """
 
     version_id: str

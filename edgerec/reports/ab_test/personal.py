@@ -24,8 +24,8 @@ def patches(document: Mapping[str, Any]) -> Block | None:
     ]
     note = (
         "The device trains a patch of the model for each user. Rejected: the gate left the shared model. Rolled back: "
-        "a patch was given up, because it was worse than the shared model on pages that it served. Changed: orders "
-        "that the shared model would have made otherwise."
+        "a patch was given up, because it was worse than the shared model on later events. Changed: orders that the "
+        "shared model would have made otherwise."
     )
     columns = ("bucket", "trainings", "rejected", "failed", "rolled back", "users with a patch", "orders changed")
     return Block("patches", "Personal patches", note, Table(columns, rows)) if rows else None

@@ -195,9 +195,9 @@ class Personal(Part):
 
     Attributes:
         trainings: number of trainings, over all users.
-        rejected: trainings after which the gate left the shared model.
-        failed: trainings that were not possible.
-        rolled_back: patches that were given up, because they were worse than the shared model on pages they served.
+        rejected: trainings after which the gate left the shared model, also if it rolled back the patch before.
+        failed: trainings that were not possible, after which the user kept what was there.
+        rolled_back: patches that were given up, because they were worse than the shared model on later events.
         patched_share: share of users who have a patch at the end.
         changed_share: share of orders that the shared model would have made otherwise.
         against: the bucket that differs only in having no patches.

@@ -45,14 +45,14 @@ def personal_part(
 
 
 def _counts(users: pl.DataFrame) -> dict[str, Any]:
-    sums = {name: int(users.get_column(f"patch_{name}").sum()) for name in ("ranked", "changed", "patched")}
+    sums = {name: int(users.get_column(f"patch_{name}").sum()) for name in ("ranked", "changed", "at_end")}
     counts = {
         name: int(users.get_column(f"patch_{name}").sum())
         for name in ("trainings", "rejected", "failed", "rolled_back")
     }
     return {
         **counts,
-        "patched_share": sums["patched"] / users.height if users.height else None,
+        "patched_share": sums["at_end"] / users.height if users.height else None,
         "changed_share": sums["changed"] / sums["ranked"] if sums["ranked"] else None,
     }
 
@@ -60,7 +60,12 @@ def _counts(users: pl.DataFrame) -> dict[str, Any]:
 def _gain(
     users_a: pl.DataFrame, users_b: pl.DataFrame, shown_a: pl.DataFrame, shown_b: pl.DataFrame, *, seed: int
 ) -> dict[str, Any]:
-    """Compare the users of B, with patches, to the same users in A."""
+    """Compare the users of B, with patches, to the same users in A.
+
+    A session that only one bucket has counts as 0 clicks in the other one. The test of users who lose flips the signs
+    of a user's sessions as if their differences were independent. They are not quite: when two plays of a user differ
+    once, later sessions inherit the difference (fatigue, what is known of the user). So its level is approximate.
+    """
     sessions = _sessions(shown_a, shown_b)
     identity = users_a.select("user_id", "planned_sessions").sort("user_id")
     worse = worse_users(

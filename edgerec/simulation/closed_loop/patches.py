@@ -19,10 +19,10 @@ class PatchTotals:
 
     Attributes:
         trainings: number of trainings.
-        rejected: trainings after which the gate left the shared model.
-        failed: trainings that were not possible, for example with too few events.
-        rolled_back: how often a patch was given up because it was worse than the shared model on pages that it served.
-        patched: 1 if the user had a patch at the end, else 0.
+        rejected: trainings after which the gate left the shared model, also if it rolled back the patch before.
+        failed: trainings that were not possible, after which the user kept what was there.
+        rolled_back: how often a patch was given up because it was worse than the shared model on later events.
+        at_end: 1 if the user had a patch at the end, else 0.
         ranked: orders of the model that were shown as they are, without exploration and mixing.
         changed: those of them that the shared model would have ordered otherwise.
     """
@@ -31,7 +31,7 @@ class PatchTotals:
     rejected: int = 0
     failed: int = 0
     rolled_back: int = 0
-    patched: int = 0
+    at_end: int = 0
     ranked: int = 0
     changed: int = 0
 
@@ -58,10 +58,12 @@ class PatchRecord:
             return
         self._time, totals = state.time, self.totals
         totals.trainings += 1
-        totals.rejected += state.outcome in (REJECTED, ROLLED_BACK)
-        totals.failed += state.outcome not in (TRAINED, REJECTED, ROLLED_BACK)
+        # After a roll-back, the outcome may also say why no new patch could be trained.
+        rejected = state.outcome == REJECTED or state.outcome.startswith(ROLLED_BACK)
+        totals.rejected += rejected
+        totals.failed += not rejected and state.outcome != TRAINED
         totals.rolled_back = state.rollbacks
-        totals.patched = int(state.patch is not None)
+        totals.at_end = int(state.patch is not None)
 
     def sent(self, batch: LogBatch) -> None:
         """Count the orders of log rows."""

@@ -12,6 +12,7 @@ import pytest
 from edgerec.bundle.load import load_device_model
 from edgerec.cloud.versions import open_version
 from edgerec.core.errors import ConfigurationError
+from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.simulation.ab_test import run
 from edgerec.simulation.ab_test.buckets import check_heads, make_buckets, shared_buckets
 from edgerec.simulation.ab_test.run import run_ab_test
@@ -67,17 +68,21 @@ def test_a_patch_is_trained_after_a_session_and_orders_the_next_one(tmp_path: Pa
         # With one session there is no order after the only training.
         assert (own.patches.changed > 0) <= (own.test.sessions > 1)
     totals = [one.patches for one in personal]
-    assert sum(one.patched for one in totals) > 2
+    assert sum(one.at_end for one in totals) > 2
     assert 0 < sum(one.changed for one in totals) < sum(one.ranked for one in totals)
     assert [one.shown for one in shared] != [one.shown for one in personal]
 
 
 def test_the_pre_period_trains_nothing(tmp_path: Path, personal_world_path: Path) -> None:
-    plain = play(personal_world_path, tmp_path / "a", personal=False, users=range(61, 63), pre_days=2)
-    own = play(personal_world_path, tmp_path / "b", personal=True, users=range(61, 63), pre_days=2)
+    users, whole = range(61, 63), CONFIG.days + 1
+    plain = play(personal_world_path, tmp_path / "a", personal=False, users=users, pre_days=whole)
+    own = play(personal_world_path, tmp_path / "b", personal=True, users=users, pre_days=whole)
 
     assert [one.pre for one in plain] == [one.pre for one in own]
-    assert all(one.patches.trainings <= one.test.sessions for one in own)
+    assert all(one.pre.sessions and one.pre.pv and not one.test.sessions for one in own)
+    for user in users:
+        with BehaviourStore(tmp_path / "b" / f"{user}.sqlite", user_id=user) as store:
+            assert store.personal.versions() == []  # neither a training nor an event
 
 
 @pytest.mark.slow
@@ -98,7 +103,7 @@ def test_the_document_says_what_patches_did(
     assert list(found["personal"]) == ["personal"]
     assert (row["against"], row["trainings"]) == ("shared", own["patch_trainings"].sum())
     assert row["trainings"] >= own.filter(pl.col("sessions") > 0).height > 3
-    assert row["patched_share"] == own.filter(pl.col("sessions") > 0)["patch_patched"].mean()
+    assert row["patched_share"] == own.filter(pl.col("sessions") > 0)["patch_at_end"].mean()
     assert row["changed_share"] == own["patch_changed"].sum() / own["patch_ranked"].sum()
     sums = {name: shown.filter(bucket=name)["probability"].cast(pl.Float64).sum() for name in ("shared", "personal")}
     gain = row["gain"]
