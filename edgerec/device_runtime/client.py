@@ -1,7 +1,7 @@
 """Client Native (section 2.2.1): what an application calls.
 
 The calls that report behaviours record them and return. Everything else is pending work: encoding, re-ranks, pages, and
-the delivery of logs. `run_pending` does it step by step, or two worker threads do it after `start`.
+the delivery of logs. `run_pending` does it step by step, or worker threads do it after `start`.
 """
 
 from __future__ import annotations
