@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -253,8 +254,11 @@ def test_worker_threads_train_and_a_reset_in_between_makes_the_result_void(
     client.refresh()
     assert client.wait(20)
     to_the_training()
-    before = app.store.next_ordinal(EXPOSURE)
+    before, requests = app.store.next_ordinal(EXPOSURE), app.store.measure()["rows"]["open_requests"]
     app.see(client, client.order()[0], click=True)
+    end = time.monotonic() + 20
+    while app.store.measure()["rows"]["open_requests"] == requests and time.monotonic() < end:
+        time.sleep(0.01)
     go_on.set()
     assert client.wait(20)
     assert app.store.next_ordinal(EXPOSURE) == before + 1
