@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,33 @@ def test_requests_of_another_version_on_the_page_do_not_count(tmp_path: Path) ->
         np.testing.assert_array_equal(events_of(store).logits, [4.5])
         page(store, 2, model_version="old")
         assert store.personal.counts() == {VERSION: (1, 1), "old": (1, 3)}
-        store.personal.keep_only(VERSION)
-        assert store.personal.counts() == {VERSION: (1, 1)}
+
+
+def test_what_another_head_or_version_has_left_is_deleted(tmp_path: Path) -> None:
+    def left(store: BehaviourStore) -> tuple[int, int, int]:
+        (phi,) = store._database.rows("SELECT COUNT(phi) FROM open_requests")[0]
+        return len(store.personal.versions()), sum(pages for pages, _ in store.personal.counts().values()), phi
+
+    def fill(store: BehaviourStore, number: int) -> None:
+        page(store, number)
+        store.personal.write(a_state())
+        ask(store, number + 1, number + 1)
+
+    path = tmp_path / "a.db"
+    with open_store(path) as store:
+        fill(store, 1)
+        store.personal.keep_only(VERSION, "one")
+        assert left(store) == (0, 0, 0)
+        for number, model in enumerate([(VERSION, "two"), (VERSION, ""), ("other", ""), (VERSION, "one")]):
+            fill(store, 10 * number + 10)
+            store.personal.keep_only(*model)
+            assert left(store) == (0, 0, 0)
+        fill(store, 90)
+        store.personal.keep_only(VERSION, "one")
+        assert left(store) == (1, 1, 1)
+    with open_store(path) as store:
+        store.personal.keep_only(VERSION, "one")
+        assert left(store)[:2] == (1, 1)
 
 
 def test_a_page_of_too_many_requests_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +276,25 @@ def test_a_changed_row_is_damage(tmp_path: Path, table: str, change: str) -> Non
 def marks_in(path: Path, marks: list[bytes]) -> list[bool]:
     content = b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
     return [mark in content for mark in marks]
+
+
+def test_no_reset_leaves_a_large_phi_in_unused_pages(tmp_path: Path) -> None:
+    path, items = tmp_path / "a.db", list(range(1, 101))
+    rng = np.random.default_rng(0)
+    with open_store(path) as store:
+        for _ in range(2):
+            large = [rng.normal(size=(100, 83)).astype(np.float16) for _ in range(4)]
+            for number, phi in enumerate(large, 1):
+                ask(store, number, number, item_ids=items, scores=[0.5] * 100, served={}, positions=None, phi=phi)
+                expose(store, 1, number)
+            rows = [row.tobytes() for phi in large for row in phi]
+            # Some rows lie on two pages of the file.
+            marks = list(compress(rows, marks_in(path, rows)))
+            assert len(marks) > 300
+            for number in (1, 2, 3):
+                store.end_page(number)
+            store.personal.forget()
+            assert not any(marks_in(path, marks))
 
 
 def test_forgetting_leaves_no_bytes_of_patch_and_events(tmp_path: Path) -> None:
