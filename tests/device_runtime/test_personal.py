@@ -552,13 +552,14 @@ def test_a_mixed_feed_gets_the_logits_of_the_user(
 
     monkeypatch.setattr(FeedMixing, "mix", noted)
     theta = np.linspace(-2, 2, 6, dtype=np.float32)
+    assert model.personal is not None
     with BehaviourStore(tmp_path / "user.db", user_id=3, limits=model.limits) as store:
+        store.personal.keep_only(model.version_id, model.personal.head_id)
         store.personal.write(PatchState(model.version_id, Patch(3, model.version_id, theta, 9, 5), 5, 0, "trained"))
         app = MixedApp(model, store, tables)
         row = app.requests(opened(app, personal=True))[-1]
     ((answer, scored),) = mixed
     shared = replace(scored, logits=np.array(row["scores"], np.float32))
-    assert model.personal is not None
     np.testing.assert_allclose(scored.logits, own_logits(model.personal, theta, shared), rtol=1e-6, atol=1e-6)
     assert np.abs(scored.logits - shared.logits).max() > 0.1
     assert answer == np.argsort(-scored.logits, kind="stable").tolist()

@@ -176,8 +176,10 @@ class PersonalTables:
             self._database.checkpoint()
 
     def prune(self, before: int) -> None:
-        """Delete events of pages before this time in milliseconds since 1970."""
-        self._database.write(self._sql["drop_old"], (before,))
+        """Delete events of pages before this time in milliseconds since 1970, and patches whose training was before."""
+        with self._database.transaction():
+            self._database.execute(self._sql["drop_old_events"], (before,))
+            self._database.execute(self._sql["drop_old_patches"], (before,))
 
     def versions(self) -> list[str]:
         """Return the versions that have a training or events."""

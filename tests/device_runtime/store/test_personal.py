@@ -154,6 +154,27 @@ def test_a_page_of_too_many_requests_counts_nothing_twice(tmp_path: Path, monkey
         np.testing.assert_array_equal(events.labels, [1, 0])
 
 
+def test_the_newest_requests_of_a_page_keep_phi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MOST_READ", 3)
+    with open_store(tmp_path / "a.db") as store:
+        ask(store, 90, 2)
+        ask(store, 1)
+        expose(store, 1)
+        for number in range(2, 6):
+            ask(store, number)
+        expose(store, 2)
+        kept = store._database.rows("SELECT page_id, phi IS NOT NULL FROM open_requests ORDER BY sequence")
+        assert kept == [(2, 1), (1, 0), (1, 0), (1, 1), (1, 1), (1, 1)]
+        store.end_page(1)
+        # Item 1 was seen with the first request only. It has its label in the logs, and gives no event.
+        np.testing.assert_array_equal(events_of(store).phi, [phi_of(5)[1]])
+        batch = store.unsent(100)
+        assert batch is not None
+        assert batch.requests[0]["clicked"] == [0, 0, None]
+    with open_store(tmp_path / "a.db", check=True):
+        pass
+
+
 def test_opening_a_store_ends_its_pages_and_keeps_their_events(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.db") as store:
         page(store, 1)
@@ -179,7 +200,7 @@ def test_the_oldest_pages_are_dropped_if_there_are_too_many_events(
         assert events_of(store).requests.tolist() == [2, 2, 2, 3, 3, 3, 4]
 
 
-def test_old_events_go_with_the_retention_and_the_patch_stays(tmp_path: Path) -> None:
+def test_old_events_and_old_patches_go_with_the_retention(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.db", retention=Retention(days=10)) as store:
         store.personal.write(a_state())
         page(store, 1)
@@ -188,6 +209,9 @@ def test_old_events_go_with_the_retention_and_the_patch_stays(tmp_path: Path) ->
         assert store.personal.counts() == {VERSION: (2, 6)}
         store.prune(START + 10 * DAY_MS + DAY_MS // 2)
         assert store.personal.counts() == {VERSION: (1, 3)}
+        assert store.personal.state(VERSION) is None
+        store.personal.write(a_state(START + DAY_MS))
+        store.prune(START + 11 * DAY_MS)
         assert store.personal.state(VERSION) is not None
 
 

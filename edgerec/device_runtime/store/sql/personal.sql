@@ -17,8 +17,11 @@ DELETE FROM personal_events WHERE sequence <= (
     ) WHERE events > ?
 );
 
--- name: drop_old
+-- name: drop_old_events
 DELETE FROM personal_events WHERE time < ?;
+
+-- name: drop_old_patches
+DELETE FROM patches WHERE time < ?;
 
 -- name: patch
 SELECT user_id, theta, events, trained, time, through, rollbacks, outcome FROM patches WHERE version_id = ?;
