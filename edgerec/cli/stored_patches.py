@@ -46,7 +46,7 @@ def inspect(store: Path, user_id: int, as_json: bool) -> None:
     """
     from edgerec.device_runtime.store.stored_patches import read_patches
 
-    found = [_row(each) for each in read_patches(store, user_id)]
+    found = [_row(each, user_id) for each in read_patches(store, user_id)]
     rows = [(_ROWS[name], _text(name, row[name])) for row in found for name in _ROWS]
     emit(
         {"store": str(store), "user_id": user_id, "patches": found},
@@ -76,15 +76,16 @@ def reset(store: Path, user_id: int, as_json: bool) -> None:
     emit({"store": str(store), "user_id": user_id, "removed": removed}, as_json=as_json, table=table)
 
 
-def _row(found: StoredPatch) -> dict[str, Any]:
+def _row(found: StoredPatch, user_id: int) -> dict[str, Any]:
     import numpy as np
 
     state = found.state
     patch = None if state is None else state.patch
     length = None if patch is None else float(np.linalg.norm(patch.theta.astype(np.float64)))
+    usable = patch is not None and patch.user_id == user_id and bool(np.isfinite(patch.theta).all())
     return {
         "version_id": found.version_id,
-        "ranks_with": "the shared model" if patch is None else "a patch",
+        "ranks_with": "a patch" if usable else "the shared model",
         "bytes": 0 if patch is None else patch.theta.nbytes,
         "length": length if length is not None and np.isfinite(length) else None,
         "trained_from": 0 if patch is None else patch.events,

@@ -9,8 +9,10 @@ weights and a bias. With the activations a of a candidate,
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -115,6 +117,11 @@ class PersonalHead:
             )
         if self.user_rate is not None:
             self.user_rate.check(rank)
+
+    @cached_property
+    def head_id(self) -> str:
+        """The first 16 digits of the SHA-256 of the bytes. Another head of the same model version has another ID."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
 
     @property
     def inputs(self) -> int:

@@ -61,6 +61,14 @@ def test_inspect_shows_sizes_and_outcomes_and_changes_nothing(store_path: Path) 
     assert dump(store_path) == before
 
 
+@pytest.mark.parametrize("change", ["user_id = 8", f"theta = x'{'00' * 16}0000c07f'"])
+def test_inspect_says_that_a_patch_which_no_client_uses_does_not_rank(store_path: Path, change: str) -> None:
+    with open_store(store_path) as store:
+        store._database.write(f"UPDATE patches SET {change}")
+    (row,) = json.loads(inspect(store_path, 7, "--json").stdout)["patches"]
+    assert (row["ranks_with"], row["bytes"]) == ("the shared model", 20)
+
+
 def test_pages_that_a_killed_client_had_open_stay_open(store_path: Path) -> None:
     assert inspect(store_path).returncode == 0
     assert edgerec_here("personalize", "reset", store_path, "--user", "7").returncode == 0

@@ -409,6 +409,25 @@ def test_a_client_of_another_version_deletes_patch_and_events(app: PersonalApp) 
     assert (client.patch, app.store.personal.versions()) == (None, [])
 
 
+@pytest.mark.parametrize("rank", [5, 3])
+def test_a_patch_of_another_head_of_the_same_version_is_not_used(app: PersonalApp, rank: int) -> None:
+    with_patch(app).close()
+    head, rng = app.head, np.random.default_rng(5)
+    new = {name: getattr(head, name)[: rank + 1] for name in ("start", "rates", "pull")}
+    kernel = rng.normal(size=(head.inputs, rank)).astype(np.float32)
+    app.model = replace(app.model, personal=replace(head, kernel=kernel, **new))
+    client = app.start()
+    assert client.patch is None
+    assert app.store.personal.versions() == []
+    app.browse(client)
+    assert app.rest(client) == 1
+    assert client.patch is not None
+    client.close()
+    # The head of the same file is the same.
+    app.model = replace(app.model, personal=PersonalHead.from_bytes(app.head.to_bytes()))
+    assert app.start().patch is not None
+
+
 def test_a_reset_forgets_everything_and_a_new_patch_is_trained(app: PersonalApp) -> None:
     client = with_patch(app)
     client.reset_patch()
@@ -473,7 +492,6 @@ def test_a_patch_of_another_model_in_the_row_is_not_used(app: PersonalApp) -> No
     client.close()
     app.store._database.write("UPDATE patches SET version_id = 'another'")
     assert app.start().patch is None
-    assert app.store.personal.versions() == [app.model.version_id]
     assert app.store.personal.counts()[app.model.version_id][1] == 18
 
 
@@ -598,13 +616,14 @@ def test_a_mixed_feed_gets_the_logits_of_the_user(
 
     monkeypatch.setattr(FeedMixing, "mix", noted)
     theta = np.linspace(-2, 2, 6, dtype=np.float32)
+    assert model.personal is not None
     with BehaviourStore(tmp_path / "user.db", user_id=3, limits=model.limits) as store:
+        store.personal.keep_only(model.version_id, model.personal.head_id)
         store.personal.write(PatchState(model.version_id, Patch(3, model.version_id, theta, 9, 5), 5, 0, "trained"))
         app = MixedApp(model, store, tables)
         row = app.requests(opened(app, personal=True))[-1]
     ((answer, scored),) = mixed
     shared = replace(scored, logits=np.array(row["scores"], np.float32))
-    assert model.personal is not None
     np.testing.assert_allclose(scored.logits, own_logits(model.personal, theta, shared), rtol=1e-6, atol=1e-6)
     assert np.abs(scored.logits - shared.logits).max() > 0.1
     assert answer == np.argsort(-scored.logits, kind="stable").tolist()

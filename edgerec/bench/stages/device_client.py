@@ -56,7 +56,8 @@ def device_client(loaded: Loaded, *, personal: bool = False, patch: Patch | None
         TemporaryDirectory(prefix="edgerec-bench-") as folder,
         BehaviourStore(Path(folder) / "store.sqlite", user_id=USER, limits=limits) as store,
     ):
-        if patch is not None:
+        if patch is not None and loaded.model.personal is not None:
+            store.personal.keep_only(patch.version_id, loaded.model.personal.head_id)
             store.personal.write(PatchState(patch.version_id, patch, patch.time, 0, "trained"))
         client = Client(store, pages, loaded.model, config=config)
         record_full_windows(client, pages, limits)

@@ -64,7 +64,7 @@ class PersonalRanking:
                 model.version_id,
             )
         try:
-            self._store.personal.keep_only(model.version_id)
+            self._store.personal.keep_only(model.version_id, "" if self.head is None else self.head.head_id)
         except EdgeRecError as error:  # The user gets the feed, also if the disk is full.
             _LOG.warning("patches of earlier model versions cannot be deleted: %s", first_line(error))
         self.read()

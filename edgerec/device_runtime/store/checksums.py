@@ -23,8 +23,9 @@ TABLES = (
     "mixing",
     "personal_events",
     "patches",
+    "personal_model",
 )
-FIRST_TABLES = frozenset(TABLES) - {"mixing", "personal_events", "patches"}
+FIRST_TABLES = frozenset(TABLES) - {"mixing", "personal_events", "patches", "personal_model"}
 """The tables of format 1. A store of any format has them."""
 COLUMN = "checksum"
 NULL = "'null'"

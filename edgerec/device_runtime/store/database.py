@@ -85,6 +85,8 @@ class Database:
         try:
             self.execute("PRAGMA locking_mode = EXCLUSIVE")
             self.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            # What is deleted becomes zeros at once. SQLite's own default depends on how it was compiled.
+            self.execute("PRAGMA secure_delete = ON")
             self._migrate(migrations, create)
             self._start_wal()
             if self._checksums and check:

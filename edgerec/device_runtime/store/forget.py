@@ -64,7 +64,6 @@ def _clear(path: Path, user_id: int) -> None:
     database = Database(path, read_migrations(), create=lambda new: create(new, user_id), check=False)
     try:
         identity(database, user_id)
-        database.execute("PRAGMA secure_delete = ON")
         with database.transaction(durable=True):
             for table in TABLES:
                 database.execute(f"DELETE FROM {table}")

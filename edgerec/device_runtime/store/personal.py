@@ -152,33 +152,34 @@ class PersonalTables:
         latest = (state.time, state.through, state.rollbacks, state.outcome)
         self._database.write(self._sql["write_patch"], (state.version_id, self._user_id, theta, *made, *latest))
 
-    def keep_only(self, version_id: str) -> None:
-        """Delete the events and patches of all other versions, in one transaction. This version cannot read them.
+    def keep_only(self, version_id: str, head_id: str) -> None:
+        """Delete all events and patches, also those of open pages, unless they are of this model. One transaction.
 
-        Call it when this version begins to rank: requests that are open then are of other versions, and give no events.
+        Call it when a model begins to rank. It cannot read what another one has left.
+
+        Args:
+            version_id: the version of the model.
+            head_id: `PersonalHead.head_id`, because a run can have several heads; "" for a model without a head.
         """
         with self._database.transaction():
-            self._database.execute(self._sql["forget_other_events"], (version_id,))
-            self._database.execute(self._sql["forget_other_patches"], (version_id,))
-            self._database.execute(self._sql["forget_phi"])
+            if self._database.row(self._sql["model"]) != (version_id, head_id):
+                self._forget()
+                self._database.execute(self._sql["write_model"], (version_id, head_id))
 
     def forget(self) -> None:
         """Delete all events and patches, also those of open pages, in one transaction. The rows become zeros."""
         with self._database.lock:
             self.resets += 1
-            self._database.execute("PRAGMA secure_delete = ON")
-            try:
-                with self._database.transaction(durable=True):
-                    for name in ("forget_events", "forget_patches", "forget_phi"):
-                        self._database.execute(self._sql[name])
-                self._newest = 0
-                self._database.checkpoint()
-            finally:
-                self._database.execute("PRAGMA secure_delete = OFF")
+            with self._database.transaction(durable=True):
+                self._forget()
+            self._newest = 0
+            self._database.checkpoint()
 
     def prune(self, before: int) -> None:
-        """Delete events of pages before this time in milliseconds since 1970."""
-        self._database.write(self._sql["drop_old"], (before,))
+        """Delete events of pages before this time in milliseconds since 1970, and patches whose training was before."""
+        with self._database.transaction():
+            self._database.execute(self._sql["drop_old_events"], (before,))
+            self._database.execute(self._sql["drop_old_patches"], (before,))
 
     def versions(self) -> list[str]:
         """Return the versions that have a training or events."""
@@ -191,6 +192,10 @@ class PersonalTables:
         with self._database.lock:
             rows = self._database.rows(self._sql["counts"])
         return {version: (pages, events) for version, pages, events in rows}
+
+    def _forget(self) -> None:
+        for name in ("forget_events", "forget_patches", "forget_phi"):
+            self._database.execute(self._sql[name])
 
     def _damaged(self, what: str, error: Exception) -> StoreError:
         return StoreError(

@@ -85,10 +85,12 @@ def _mean_rows(by_seed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _mean(values: Sequence[Any]) -> Any:
     first = values[0]
+    if any(value is None for value in values):
+        return None
     if isinstance(first, dict):
         return {key: _mean([value[key] for value in values]) for key in first}
     if isinstance(first, list):
         return [_mean(list(each)) for each in zip(*values, strict=True)]
-    if isinstance(first, str) or any(value is None for value in values):
+    if isinstance(first, str):
         return first
     return float(np.mean(values)) if isinstance(first, float) else round(float(np.mean(values)))

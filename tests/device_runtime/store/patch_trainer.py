@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,15 +38,17 @@ from tests.device_runtime.store.example_rows import START, VERSION, behaviour, o
 
 ITEMS = 3
 RANK = 4
+STEPS = 400
+"""So many that a training takes longer than to record a page."""
 ALL = 10**6
 
 
 def head() -> PersonalHead:
     """Return a head whose gate accepts every patch."""
     numbers = np.arange(1, RANK + 2, dtype=np.float32)
-    training = Training(version_id=VERSION, method="prior", optimiser="newton", gain=1, gain_events=1e6)
+    training = Training(version_id=VERSION, method="finetune", steps=STEPS, gain=1, gain_events=1e6)
     kernel = np.eye(RANK, dtype=np.float32)
-    return PersonalHead(training, np.zeros(RANK, np.float32), kernel, numbers / 10, numbers, numbers)
+    return PersonalHead(training, np.zeros(RANK, np.float32), kernel, numbers / 10, numbers / 100, numbers)
 
 
 def phi_of(item_id: int) -> np.ndarray:
@@ -150,36 +153,60 @@ def trainer() -> Iterator[subprocess.Popen[str]]:
             process.stdin.close()
 
 
-def kill(path: Path, kills: int, rng: random.Random) -> list[tuple[int, int, int]]:
-    """Kill trainings of one store. Return for each kill the last page that was reported, and what `check` returns."""
-    found: list[tuple[int, int, int]] = []
-    trained = 0
+@dataclass(frozen=True)
+class Kill:
+    """What a kill has left.
+
+    Attributes:
+        reported: the latest page whose training was reported as ended.
+        through: the latest page that the patch in the store has read.
+        pages: number of pages in the store.
+        training: the page whose training was the last report; None if the last report was another one.
+    """
+
+    reported: int
+    through: int
+    pages: int
+    training: int | None
+
+    @property
+    def in_training(self) -> bool:
+        """Whether a training had begun and had not written its result."""
+        return self.training is not None and self.through < self.training
+
+
+def kill(path: Path, kills: int, rng: random.Random) -> list[Kill]:
+    """Kill trainings of one store, and check it after each kill."""
+    found: list[Kill] = []
+    trained, begun, duration = 0, 0.0, 0.002
     with trainer() as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for turn in range(kills):
             process.stdin.write(f"{path}\n")
             process.stdin.flush()
-            # Every second kill is in a training. The others are at any time, and without a report at the start.
-            word, longest = ("training", 0.002) if turn % 2 else ("trained", 0.02)
+            # Every second kill aims at a training. The others are at any time, and without a report at the start.
+            word = "training" if turn % 2 else "trained"
             wanted = rng.randint(turn % 2, 6)
-            child, reports, killed = 0, 0, False
+            child, reports, killed, training = 0, 0, False, None
             for line in process.stdout:
                 said, _, number = line.partition(" ")
                 if said == "ended\n":
                     break
                 if said == "child":
                     child = int(number)
+                elif said == "training":
+                    training, begun = int(number), time.perf_counter()
                 elif said == "trained":
-                    trained = int(number)
+                    trained, training, duration = int(number), None, time.perf_counter() - begun
                 reports += said == word
                 if child and reports >= wanted and not killed:
-                    time.sleep(rng.random() * longest)
+                    time.sleep(rng.random() * (duration if turn % 2 else 0.02))
                     os.kill(child, 9)
                     killed = True
             assert killed, "the training has ended by itself"
             through, pages = check(path, trained)
-            found.append((trained, through, pages))
+            found.append(Kill(trained, through, pages, training))
             trained = through
     return found
 

@@ -82,4 +82,5 @@ def test_after_kills_a_store_equals_that_of_an_unbroken_run(tmp_path: Path, coun
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_after_a_kill_the_patch_is_that_of_one_training_and_no_event_is_lost(tmp_path: Path) -> None:
     found = patch_trainer.kill(tmp_path / "store.db", 4, random.Random(1))
-    assert found[-1][1] > 3
+    assert found[-1].through > 3
+    assert any(each.in_training for each in found)

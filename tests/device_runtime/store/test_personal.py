@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,33 @@ def test_requests_of_another_version_on_the_page_do_not_count(tmp_path: Path) ->
         np.testing.assert_array_equal(events_of(store).logits, [4.5])
         page(store, 2, model_version="old")
         assert store.personal.counts() == {VERSION: (1, 1), "old": (1, 3)}
-        store.personal.keep_only(VERSION)
-        assert store.personal.counts() == {VERSION: (1, 1)}
+
+
+def test_what_another_head_or_version_has_left_is_deleted(tmp_path: Path) -> None:
+    def left(store: BehaviourStore) -> tuple[int, int, int]:
+        (phi,) = store._database.rows("SELECT COUNT(phi) FROM open_requests")[0]
+        return len(store.personal.versions()), sum(pages for pages, _ in store.personal.counts().values()), phi
+
+    def fill(store: BehaviourStore, number: int) -> None:
+        page(store, number)
+        store.personal.write(a_state())
+        ask(store, number + 1, number + 1)
+
+    path = tmp_path / "a.db"
+    with open_store(path) as store:
+        fill(store, 1)
+        store.personal.keep_only(VERSION, "one")
+        assert left(store) == (0, 0, 0)
+        for number, model in enumerate([(VERSION, "two"), (VERSION, ""), ("other", ""), (VERSION, "one")]):
+            fill(store, 10 * number + 10)
+            store.personal.keep_only(*model)
+            assert left(store) == (0, 0, 0)
+        fill(store, 90)
+        store.personal.keep_only(VERSION, "one")
+        assert left(store) == (1, 1, 1)
+    with open_store(path) as store:
+        store.personal.keep_only(VERSION, "one")
+        assert left(store)[:2] == (1, 1)
 
 
 def test_a_page_of_too_many_requests_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +152,27 @@ def test_a_page_of_too_many_requests_counts_nothing_twice(tmp_path: Path, monkey
         assert len(events) == 2
         np.testing.assert_array_equal(events.phi, [phi_of(6)[0], phi_of(6)[1]])
         np.testing.assert_array_equal(events.labels, [1, 0])
+
+
+def test_the_newest_requests_of_a_page_keep_phi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MOST_READ", 3)
+    with open_store(tmp_path / "a.db") as store:
+        ask(store, 90, 2)
+        ask(store, 1)
+        expose(store, 1)
+        for number in range(2, 6):
+            ask(store, number)
+        expose(store, 2)
+        kept = store._database.rows("SELECT page_id, phi IS NOT NULL FROM open_requests ORDER BY sequence")
+        assert kept == [(2, 1), (1, 0), (1, 0), (1, 1), (1, 1), (1, 1)]
+        store.end_page(1)
+        # Item 1 was seen with the first request only. It has its label in the logs, and gives no event.
+        np.testing.assert_array_equal(events_of(store).phi, [phi_of(5)[1]])
+        batch = store.unsent(100)
+        assert batch is not None
+        assert batch.requests[0]["clicked"] == [0, 0, None]
+    with open_store(tmp_path / "a.db", check=True):
+        pass
 
 
 def test_opening_a_store_ends_its_pages_and_keeps_their_events(tmp_path: Path) -> None:
@@ -153,7 +200,7 @@ def test_the_oldest_pages_are_dropped_if_there_are_too_many_events(
         assert events_of(store).requests.tolist() == [2, 2, 2, 3, 3, 3, 4]
 
 
-def test_old_events_go_with_the_retention_and_the_patch_stays(tmp_path: Path) -> None:
+def test_old_events_and_old_patches_go_with_the_retention(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.db", retention=Retention(days=10)) as store:
         store.personal.write(a_state())
         page(store, 1)
@@ -162,6 +209,9 @@ def test_old_events_go_with_the_retention_and_the_patch_stays(tmp_path: Path) ->
         assert store.personal.counts() == {VERSION: (2, 6)}
         store.prune(START + 10 * DAY_MS + DAY_MS // 2)
         assert store.personal.counts() == {VERSION: (1, 3)}
+        assert store.personal.state(VERSION) is None
+        store.personal.write(a_state(START + DAY_MS))
+        store.prune(START + 11 * DAY_MS)
         assert store.personal.state(VERSION) is not None
 
 
@@ -250,6 +300,25 @@ def test_a_changed_row_is_damage(tmp_path: Path, table: str, change: str) -> Non
 def marks_in(path: Path, marks: list[bytes]) -> list[bool]:
     content = b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
     return [mark in content for mark in marks]
+
+
+def test_no_reset_leaves_a_large_phi_in_unused_pages(tmp_path: Path) -> None:
+    path, items = tmp_path / "a.db", list(range(1, 101))
+    rng = np.random.default_rng(0)
+    with open_store(path) as store:
+        for _ in range(2):
+            large = [rng.normal(size=(100, 83)).astype(np.float16) for _ in range(4)]
+            for number, phi in enumerate(large, 1):
+                ask(store, number, number, item_ids=items, scores=[0.5] * 100, served={}, positions=None, phi=phi)
+                expose(store, 1, number)
+            rows = [row.tobytes() for phi in large for row in phi]
+            # Some rows lie on two pages of the file.
+            marks = list(compress(rows, marks_in(path, rows)))
+            assert len(marks) > 300
+            for number in (1, 2, 3):
+                store.end_page(number)
+            store.personal.forget()
+            assert not any(marks_in(path, marks))
 
 
 def test_forgetting_leaves_no_bytes_of_patch_and_events(tmp_path: Path) -> None:

@@ -17,8 +17,11 @@ DELETE FROM personal_events WHERE sequence <= (
     ) WHERE events > ?
 );
 
--- name: drop_old
+-- name: drop_old_events
 DELETE FROM personal_events WHERE time < ?;
+
+-- name: drop_old_patches
+DELETE FROM patches WHERE time < ?;
 
 -- name: patch
 SELECT user_id, theta, events, trained, time, through, rollbacks, outcome FROM patches WHERE version_id = ?;
@@ -42,8 +45,9 @@ DELETE FROM patches;
 -- name: forget_phi
 UPDATE open_requests SET phi = NULL WHERE phi IS NOT NULL;
 
--- name: forget_other_events
-DELETE FROM personal_events WHERE version_id != ?;
+-- name: model
+SELECT version_id, head_id FROM personal_model WHERE one = 1;
 
--- name: forget_other_patches
-DELETE FROM patches WHERE version_id != ?;
+-- name: write_model
+INSERT INTO personal_model (one, version_id, head_id) VALUES (1, ?, ?)
+ON CONFLICT (one) DO UPDATE SET version_id = excluded.version_id, head_id = excluded.head_id;

@@ -8,6 +8,11 @@ SELECT sequence, page_id, time, exposures_end, log_row, phi, checksum(CAST(seque
 FROM (SELECT ifnull(MAX(sequence), 0) + 1 AS sequence, ? AS page_id, ? AS time, ? AS exposures_end, ? AS log_row, ? AS phi
     FROM open_requests);
 
+-- name: drop_phi
+UPDATE open_requests SET phi = NULL WHERE phi IS NOT NULL AND page_id = ?1 AND sequence <= (
+    SELECT sequence FROM open_requests WHERE page_id = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2
+);
+
 -- name: open_pages
 SELECT DISTINCT page_id FROM open_requests ORDER BY sequence;
 

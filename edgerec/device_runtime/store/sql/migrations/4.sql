@@ -1,5 +1,5 @@
--- Format 4: what a patch reads of the candidates of open requests, the labelled events of pages that have ended, and the
--- patch of each model version (docs/personalization.md).
+-- Format 4: what a patch reads of the candidates of open requests, the labelled events of pages that have ended, the
+-- patch of each model version, and the model to which all of it belongs (docs/personalization.md).
 
 ALTER TABLE open_requests ADD COLUMN phi BLOB;
 
@@ -23,5 +23,12 @@ CREATE TABLE patches (
     through INTEGER NOT NULL,
     rollbacks INTEGER NOT NULL,
     outcome TEXT NOT NULL,
+    checksum INTEGER
+);
+
+CREATE TABLE personal_model (
+    one INTEGER PRIMARY KEY,
+    version_id TEXT NOT NULL,
+    head_id TEXT NOT NULL,
     checksum INTEGER
 );
