@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from edgerec.bench.measure import Call
 from edgerec.bench.stages.device_client import DeviceClient
 from edgerec.bench.stages.stage import RUNTIME, Stage
@@ -9,6 +11,8 @@ from edgerec.core.errors import SessionError
 
 RESPONSE = "response"
 CALLS = 10
+RANKED = 10
+"""Number of re-ranks of a page."""
 
 
 def response_stages(device: DeviceClient) -> list[Stage]:
@@ -17,8 +21,16 @@ def response_stages(device: DeviceClient) -> list[Stage]:
 
 
 def respond(device: DeviceClient, trigger: str) -> Call:
-    """Return the call of one re-rank through the client, for this reason."""
-    client = device.client
+    """Return the call of one re-rank through the client, for this reason.
+
+    Each page is ranked as often as a feed ranks it. Otherwise the store would have hundreds of requests of one page.
+    """
+    client, ranked = device.client, itertools.count()
+
+    def turn_the_page() -> None:
+        if next(ranked) % RANKED == RANKED - 1:
+            client.refresh()
+            client.run_pending()
 
     def run() -> None:
         client.request(trigger)
@@ -26,4 +38,4 @@ def respond(device: DeviceClient, trigger: str) -> Call:
         if done.errors or done.requests != (trigger,):
             raise SessionError(f"bench: the page cannot be ranked: {(*done.errors, 'no request')[0]}")
 
-    return Call(run)
+    return Call(run, before=turn_the_page)

@@ -9,7 +9,7 @@ FROM (SELECT ifnull(MAX(sequence), 0) + 1 AS sequence, ? AS page_id, ? AS time, 
     FROM open_requests);
 
 -- name: drop_phi
-UPDATE open_requests SET phi = NULL WHERE phi IS NOT NULL AND page_id = ?1 AND sequence <= (
+UPDATE open_requests SET phi = NULL WHERE phi IS NOT NULL AND sequence = (
     SELECT sequence FROM open_requests WHERE page_id = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2
 );
 
