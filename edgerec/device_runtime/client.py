@@ -103,8 +103,7 @@ class Client:
         self._reranking = reranking = Reranking(
             store, serving, self._feed, self._mixing, self._personal, config, new_id, draw
         )
-        self._training = PatchTraining(self._lock, store, self._personal, config)
-        self._training.note(clock())
+        self._training = PatchTraining(self._lock, store, self._personal, config, clock())
         self._device = DeviceWork(serving, reranking, self._recorder, self._open, config)
         self._work = PendingWork(self._lock, self._device, self._training, config, clock, self._changed)
         self._cloud = self._work.cloud = CloudWork(

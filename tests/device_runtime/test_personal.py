@@ -322,6 +322,20 @@ def test_a_patch_that_is_given_up_ranks_no_more_although_the_disk_is_full(
     assert client.patch is None
 
 
+def test_without_knowing_whose_patches_are_stored_none_is_used(
+    app: PersonalApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_patch(app).close()
+
+    def refuse(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(app.store.personal, "keep_only", refuse)
+    client = app.start()
+    assert client.patch is None
+    assert "so none is used: the disk is full" in caplog.text
+
+
 def test_a_client_with_patches_does_not_explore() -> None:
     with pytest.raises(ConfigurationError, match="`explore` should be 0 if `personal` is true"):
         ClientConfig(personal=True, explore=0.1)

@@ -65,8 +65,10 @@ class PersonalRanking:
             )
         try:
             self._store.personal.keep_only(model.version_id, "" if self.head is None else self.head.head_id)
-        except EdgeRecError as error:  # The user gets the feed, also if the disk is full.
-            _LOG.warning("patches of earlier model versions cannot be deleted: %s", first_line(error))
+        except EdgeRecError as error:
+            # The user gets the feed, also if the disk is full. What another head has left cannot be told from own rows.
+            _LOG.warning("patches of an earlier model cannot be deleted, so none is used: %s", first_line(error))
+            self.head = None
         self.read()
 
     def read(self) -> None:

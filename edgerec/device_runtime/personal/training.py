@@ -51,13 +51,19 @@ class PatchTraining:
         store: where events and the patch are.
         ranking: uses the patch.
         config: the configuration of the client.
+        now: the time at which the user has begun, in milliseconds since 1970.
     """
 
     def __init__(
-        self, lock: threading.Condition, store: BehaviourStore, ranking: PersonalRanking, config: ClientConfig
+        self,
+        lock: threading.Condition,
+        store: BehaviourStore,
+        ranking: PersonalRanking,
+        config: ClientConfig,
+        now: int,
     ) -> None:
         self._lock, self._store, self._ranking, self._config = lock, store, ranking, config
-        self._active = 0
+        self._active = now
         self.use()
 
     def use(self) -> None:

@@ -79,7 +79,7 @@ def train_for_ever(path: Path) -> None:
         model: Any = SimpleNamespace(version_id=VERSION, personal=head())
         ranking.use(model)
         config = ClientConfig(personal=True, personal_budget_ms=600_000)
-        training = PatchTraining(threading.Condition(), store, ranking, config)
+        training = PatchTraining(threading.Condition(), store, ranking, config, 0)
         while True:
             latest = store.latest(EXPOSURE, 1)
             page_id = 0 if not latest else (latest[0][1].page_id or 0) + 1
