@@ -42,6 +42,7 @@ def test_importing_a_name_for_the_device_imports_no_training_package() -> None:
     assert not found & {"tensorflow", "keras", "onnx", "polars"}
 
 
+@pytest.mark.slow  # imports TensorFlow in a new process; an import contract forbids the same packages
 def test_importing_a_layer_imports_keras_but_no_package_for_data() -> None:
     found = modules_after("from edgerec.layers import Crban, BehaviourEncoder")
     assert "keras" in found

@@ -129,7 +129,7 @@ def test_records_of_finished_parts_are_removed_before_the_output(tmp_path, monke
         patch.setattr("edgerec.core.resumable.shutil.rmtree", stop_at_output)
         with pytest.raises(KeyboardInterrupt):
             make(tmp_path / "out", parts=3, force=True)
-    assert removed == ["parts"]
+    assert removed[0] == "parts"
     assert make(tmp_path / "out", parts=3, resume=True) == [0, 1, 2]
 
 

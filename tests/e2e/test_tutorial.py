@@ -38,6 +38,7 @@ def _python(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_the_commands_lead_from_a_csv_file_to_a_new_order(tmp_path: Path) -> None:
     assert len(COMMANDS) == 9
