@@ -166,4 +166,4 @@ def shard_rows_option(text: str) -> Callable[[Command], Command]:
 
 def seed_option(text: str) -> Callable[[Command], Command]:
     """Return the option `--seed N`. Its default is 1."""
-    return click.option("--seed", type=int, default=1, show_default=True, help=text)
+    return click.option("--seed", type=WholeNumber(min=0), metavar="N", default=1, show_default=True, help=text)

@@ -23,6 +23,7 @@ WRONG_VALUES = {
     "versions share v1 --in none x": "should be a number from 0 to 1; received 'x'",
     f"{BENCH} --connections abc": "should be numbers of at least 1, such as 1,8,64; received 'abc'",
     f"{BENCH} --connections 1,0": "should be numbers of at least 1",
+    "bench mix --seed -1": "should be a whole number of at least 0; received '-1'",
     f"{BENCH} --seconds 0": "should be a whole number from 1 to",
     f"{BENCH} --pages -1": "should be a whole number from 0 to",
 }
