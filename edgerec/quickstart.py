@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from edgerec.bundle.verify import verify_bundle
 from edgerec.core.atomic import output_folder, write_json
 from edgerec.core.console import log, stage
 from edgerec.data.build_samples import write_samples
-from edgerec.data.samples import TEST
+from edgerec.data.samples import TEST, Samples
 from edgerec.export.bundle import export_bundle
 from edgerec.model.config import TrainConfig, load_config
 from edgerec.model.evaluation import evaluate
+from edgerec.model.runs import Run
 from edgerec.model.training import train
 from edgerec.simulation.config import BehaviourConfig, CloudConfig, SimulationConfig
 from edgerec.simulation.oracle import oracle
@@ -91,15 +93,7 @@ def run_quickstart(
     config = load_config(None, {**CONFIG.model_dump(), "seed": seed, "epochs": epochs})
     with output_folder(out, force=force, kind="quickstart") as folder:
         log(f"quickstart: all results are written to {out}")
-        with stage("simulate"):
-            counts = simulate(replace(WORLD, users=users), folder / "logs", seed=seed)
-        with stage("samples"):
-            samples = write_samples(
-                folder / "logs", folder / "samples", limits=LIMITS, logs_path=out.resolve() / "logs"
-            )
-        with stage("train"):
-            # The run stores the path of its samples. It must be the final path, not the temporary one.
-            run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
+        counts, samples, run = train_on_world(replace(WORLD, users=users), config, folder, out=out, limits=LIMITS)
         with stage("evaluate"):
             figures = evaluate(run, samples, oracle=oracle(samples, folder / "logs", split=TEST))
         with stage("export"):
@@ -132,3 +126,27 @@ def run_quickstart(
         }
         write_json(folder / "quickstart.json", {"schema": 1, "kind": "quickstart", **document})
     return document
+
+
+def train_on_world(
+    world: SimulationConfig, config: TrainConfig, folder: Path, *, out: Path, limits: Mapping[str, int]
+) -> tuple[dict[str, int], Samples, Run]:
+    """Simulate a world, make samples of its logs, and train: write `logs`, `samples` and `run` into `folder`.
+
+    Args:
+        world: the simulated world.
+        config: the configuration of the training. Its seed is that of the world, too.
+        folder: an existing folder, which will become `out`.
+        out: the final path. Samples and run store paths, which must not be the temporary ones.
+        limits: the maximal lengths of what the model reads: `candidates`, `exposures` and `page_views`.
+
+    Returns:
+        The counts of the simulation, the samples, and the run.
+    """
+    with stage("simulate"):
+        counts = simulate(world, folder / "logs", seed=config.seed)
+    with stage("samples"):
+        samples = write_samples(folder / "logs", folder / "samples", limits=limits, logs_path=out.resolve() / "logs")
+    with stage("train"):
+        run = train(samples, config, folder / "run", samples_path=out.resolve() / "samples")
+    return counts, samples, run

@@ -17,6 +17,7 @@ from edgerec.cli.bench_documents import bench_compare, bench_report
 from edgerec.cli.bench_mix import bench_mix
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
+from edgerec.cli.demo import demo
 from edgerec.cli.device import export, inspect, verify
 from edgerec.cli.embeddings import embeddings
 from edgerec.cli.experiments import abtest, loop
@@ -73,6 +74,7 @@ def quickstart(out: Path, users: int | None, epochs: int | None, seed: int, forc
 
 
 for _command in (
+    demo,
     init,
     import_group,
     simulate,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from edgerec.cloud.followed_folder import FolderThread, FollowedFolder
 from edgerec.cloud.front.draining import DrainingServer
 from edgerec.cloud.front.opening import opening_answers
 from edgerec.cloud.front.readiness import Readiness
+from edgerec.cloud.listener import listen
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.mix_prices import MixPrices
 from edgerec.cloud.recall import Recall
@@ -30,7 +30,7 @@ from edgerec.cloud.stored_columns import StoredColumns, log_specs
 from edgerec.cloud.versions import ServedVersion
 from edgerec.cloud.warming import warm
 from edgerec.core.atomic import check_no_overlap
-from edgerec.core.errors import ConfigurationError, OutputError
+from edgerec.core.errors import ConfigurationError
 from edgerec.data.logs import HEAD
 
 LEARNT = 2000
@@ -73,7 +73,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         readiness = Readiness(logs)
         opened_front = stack.enter_context(front.open(readiness.fault))
-        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(listen(settings.host, settings.port))
         listener.listen(_BACKLOG)
         with opening_answers(listener, tls):
             earlier = [logs] if logs is not None and (logs / HEAD).exists() else []
@@ -148,23 +148,3 @@ def admit_version(service: FeedService, writer: LogWriter | None, version: Serve
     service.admit(version)
     if writer is not None:
         writer.admit(version.spec)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to the address.
-
-    Raises:
-        OutputError: the address cannot be used.
-    """
-    listener = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, OverflowError, UnicodeError) as error:
-        if listener is not None:
-            listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"cannot listen at {host}:{port} ({reason}): choose another --host or --port") from None
-    return listener

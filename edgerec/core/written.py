@@ -93,6 +93,12 @@ _MIX_TEST = Layout(
     ("schema", "goals", "policies"),
     (r"mix_test\.(json|md|html)", r"(users|exposures)/part-[\d-]+\.parquet"),
 )
+_PIPELINE = (
+    *_under("logs", _LOGS),
+    *_under("samples", _SAMPLES),
+    *_under("run", _RUN),
+    *_under("bundle", _BUNDLE),
+)
 LAYOUTS = {
     "logs.json": _LOGS,
     "samples.json": _SAMPLES,
@@ -103,12 +109,10 @@ LAYOUTS = {
         ("schema", "version_id", "paths"),
         (
             r"quickstart\.json",
-            *_under("logs", _LOGS),
-            *_under("samples", _SAMPLES),
-            *_under("run", _RUN),
-            *_under("bundle", _BUNDLE),
+            *_PIPELINE,
         ),
     ),
+    "demo.json": Layout("demo", ("schema", "version_id"), (r"demo\.json", *_PIPELINE)),
     "ablation.json": Layout(
         "ablation",
         ("format", "rows"),

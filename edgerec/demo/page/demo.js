@@ -1,0 +1,448 @@
+// The page of `edgerec demo`. It shows two feeds, reports what the user does with each card, and moves unseen cards when
+// an answer has a new order. A card that the user has seen never moves.
+"use strict";
+
+const SEEN = 0.5; // A card counts as seen while at least half of it is in view.
+const LONG_PRESS_MS = 550;
+const MOVE_MS = 420;
+const NEXT = 24; // Cards of the strip "Next".
+const KEY = "edgerec-demo-session";
+const SVG = "http://www.w3.org/2000/svg";
+
+// One picture for each category, in the order of edgerec/demo/names.py: outlines in a square of 48.
+const PICTURES = [
+  "M6 31V19c4 3 8 2 11-2l12 10c4 2 8 2 11 4 2 1 3 2 3 5v1H6zM6 31h22M21 21l-3 3M25 24l-3 3",
+  "M10 18h28l3 22H7zM17 22v-7a7 7 0 0 1 14 0v7",
+  "M17 8h14l7 16H10zM24 24v15M15 40h18M31 24v6",
+  "M24 14a10 10 0 1 0 .01 0zM18 15l2-9h8l2 9M18 33l2 9h8l2-9M24 19v5l4 2",
+  "M10 13h22v22a5 5 0 0 1-5 5H15a5 5 0 0 1-5-5zM32 19h4a5 5 0 0 1 0 13h-4M16 8v-2M21 8V5M26 8v-2",
+  "M9 31v-6a15 15 0 0 1 30 0v6M9 29h6v12h-4a2 2 0 0 1-2-2zM39 29h-6v12h4a2 2 0 0 0 2-2z",
+  "M15 30h18l-2 12H17zM24 30V15M24 23c-8 0-11-5-12-12 8 0 12 5 12 12M24 18c0-6 4-10 12-11 0 7-5 11-12 11",
+  "M17 8 6 14l4 9 5-2v20h18V21l5 2 4-9-11-6c-2 5-12 5-14 0z",
+  "M6 15h9l3-5h12l3 5h9v24H6zM24 19a7 7 0 1 0 .01 0zM37 20h1",
+  "M24 13c-4-4-11-4-17-3v28c6-1 13-1 17 3 4-4 11-4 17-3V10c-6-1-13-1-17 3zM24 13v28",
+  "M14 7h20v20H14zM12 27h24v6H12zM15 33l-2 9M33 33l2 9M14 17h20",
+  "M14 19a7 7 0 1 0 .01 0zM34 19a7 7 0 1 0 .01 0zM21 26a3 3 0 0 1 6 0M7 24l3-11M41 24l-3-11",
+  "M24 8a16 16 0 1 0 .01 0zM8 24h32M24 8v32M13 13c6 6 6 16 0 22M35 13c-6 6-6 16 0 22",
+  "M12 24a8 8 0 1 0 .01 0zM36 24a8 8 0 1 0 .01 0zM12 32l7-15h12l5 15M19 17l5 15H12M24 32l7-15M15 14h7M29 13h6",
+  "M16 5h16a3 3 0 0 1 3 3v32a3 3 0 0 1-3 3H16a3 3 0 0 1-3-3V8a3 3 0 0 1 3-3zM21 37h6M13 11h22M13 33h22",
+  "M24 4l14 15-14 16-14-16zM24 4v31M10 19h28M24 35c-5 4 5 5 0 10",
+];
+
+const TRIGGERS = {
+  page: "A new page came from the cloud",
+  click: "You came back from an item",
+  delete: "You removed a card",
+  exposures: "You saw 10 cards and opened none",
+};
+
+const cards = new Map();
+const feeds = {};
+let session = null;
+let actions = [];
+
+const byId = id => document.getElementById(id);
+
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "text") element.textContent = value;
+    else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Return a box with the picture of a card in the colour of its category. */
+function picture(card, name, attributes) {
+  const box = make(name, attributes);
+  box.style.setProperty("--hue", card.hue);
+  if (card.picture === null) {
+    box.textContent = (card.category || card.title).slice(0, 1).toUpperCase();
+    return box;
+  }
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 48 48");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", PICTURES[card.picture % PICTURES.length]);
+  svg.append(path);
+  box.append(svg);
+  return box;
+}
+
+const facts = card => [card.category, card.brand].filter(Boolean).join(" · ");
+
+function fault(text) {
+  byId("fault").textContent = text;
+  byId("fault").hidden = !text;
+}
+
+async function call(path, body, keepalive = false) {
+  const answer = await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), keepalive,
+  });
+  const document = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(document.error), { status: answer.status });
+  return document;
+}
+
+/** Move elements from where they were to where they are now. */
+function animate(before, elements, bounds) {
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  for (const element of elements) {
+    const now = element.getBoundingClientRect();
+    const old = before.get(element);
+    if (now.top > bounds.bottom + 40 && (!old || old.top > bounds.bottom + 40)) continue;
+    if (!old) {
+      element.animate([{ opacity: 0, transform: "scale(.92)" }, { opacity: 1, transform: "none" }], { duration: 240, easing: "ease-out" });
+    } else if (old.left !== now.left || old.top !== now.top) {
+      const far = Math.max(-bounds.height, Math.min(bounds.height, old.top - now.top));
+      const from = `translate(${old.left - now.left}px, ${far}px)`;
+      element.animate([{ transform: from, zIndex: 1 }, { transform: "none", zIndex: 1 }], { duration: MOVE_MS, easing: "cubic-bezier(.2,.8,.2,1)" });
+    }
+  }
+}
+
+/** One bucket: its cards, what is on the screen, and the events that wait for the server. */
+class Feed {
+  constructor(section) {
+    this.bucket = section.dataset.bucket;
+    this.box = section.querySelector(".feed");
+    this.list = section.querySelector(".cards");
+    this.strip = section.querySelector(".next ol");
+    this.sheet = section.querySelector(".sheet");
+    this.elements = new Map(); // the element of each card, by item
+    this.order = [];
+    this.seen = new Set(); // cards that were in view: they never move
+    this.visible = new Map(); // cards in view: seconds so far, and since when
+    this.scroll = { active: false, last: 0, top: 0, timer: 0 };
+    this.waiting = [];
+    this.sending = false;
+    this.rerank = 0;
+    this.open = null;
+    this.observer = new IntersectionObserver(entries => this.observed(entries), { root: this.box, threshold: SEEN });
+    this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.list.addEventListener("contextmenu", event => event.preventDefault());
+    this.sheet.addEventListener("keydown", event => { if (event.key === "Escape") this.back(event); });
+  }
+
+  clear() {
+    this.observer.disconnect();
+    this.elements.clear();
+    this.list.replaceChildren();
+    this.strip.replaceChildren();
+    this.sheet.hidden = true;
+    this.order = [];
+    this.seen.clear();
+    this.visible.clear();
+    this.waiting = [];
+    this.open = null;
+    this.rerank = 0;
+    this.box.scrollTop = 0;
+  }
+
+  // What is on the screen.
+
+  observed(entries) {
+    const now = performance.now();
+    for (const { target, isIntersecting } of entries) {
+      const item = target.dataset.item;
+      if (isIntersecting && !this.visible.has(item)) {
+        this.visible.set(item, { seconds: 0, since: this.open === null ? now : null, distance: 0, moving: 0, gestures: this.scroll.active ? 1 : 0 });
+        this.seen.add(item);
+        this.report({ what: "shown", item });
+      } else if (!isIntersecting && this.visible.has(item)) {
+        this.leave(item, "exposed");
+      }
+    }
+    this.drawNext();
+  }
+
+  /** Report that a card has left the screen, with what the user did meanwhile. */
+  leave(item, what) {
+    const one = this.visible.get(item) || { seconds: 0, since: null, distance: 0, moving: 0, gestures: 0 };
+    const seconds = one.seconds + (one.since === null ? 0 : (performance.now() - one.since) / 1000);
+    this.visible.delete(item);
+    const speed = one.moving > 0 ? Math.min(one.distance / this.box.clientHeight / one.moving, 1000) : 0;
+    this.report({ what, item, seconds: Math.min(seconds, 86400), speed, scroll_seconds: one.moving, scrolls: one.gestures });
+  }
+
+  /** Stop the clocks of cards in view while the user looks at something else, and start them again. */
+  pause(paused) {
+    const now = performance.now();
+    for (const one of this.visible.values()) {
+      if (paused && one.since !== null) {
+        one.seconds += (now - one.since) / 1000;
+        one.since = null;
+      } else if (!paused && one.since === null) {
+        one.since = now;
+      }
+    }
+  }
+
+  scrolled() {
+    const now = performance.now();
+    const { scroll } = this;
+    const distance = Math.abs(this.box.scrollTop - scroll.top);
+    const seconds = scroll.active ? (now - scroll.last) / 1000 : 0.016;
+    for (const one of this.visible.values()) {
+      one.distance += distance;
+      one.moving += seconds;
+      if (!scroll.active) one.gestures += 1;
+    }
+    Object.assign(scroll, { active: true, last: now, top: this.box.scrollTop });
+    clearTimeout(scroll.timer);
+    scroll.timer = setTimeout(() => { scroll.active = false; }, 120);
+  }
+
+  // Talking to the server.
+
+  report(event) {
+    this.waiting.push(event);
+    if (!this.sending) this.send();
+  }
+
+  async send() {
+    this.sending = true;
+    await Promise.resolve(); // What happens in the same moment goes together.
+    while (this.waiting.length && session) {
+      const events = this.waiting.splice(0, 100);
+      try {
+        const state = await call("/api/events", { session, bucket: this.bucket, events });
+        fault("");
+        state.cards.forEach(card => cards.set(card.id, card));
+        if (!this.waiting.length) this.show(state); // Otherwise the next answer is newer.
+      } catch (error) {
+        if (error.status === 410) {
+          location.reload();
+        } else if (error.status === undefined) {
+          this.waiting.unshift(...events);
+          fault("The demo does not answer. Is it still running?");
+          setTimeout(() => { this.sending = false; if (this.waiting.length) this.send(); }, 2000);
+          return;
+        } else {
+          fault(error.message);
+        }
+      }
+    }
+    this.sending = false;
+  }
+
+  /** Show an order. Everything up to the last seen card stays where it is. */
+  show(state) {
+    const known = new Set(state.order);
+    let fixed = this.order.filter(item => known.has(item));
+    while (fixed.length && !this.seen.has(fixed.at(-1))) fixed.pop();
+    const prefix = new Set(fixed);
+    const order = fixed.concat(state.order.filter(item => !prefix.has(item)));
+    const anew = state.rerank && state.rerank.number !== this.rerank;
+    const places = new Map(this.order.map((item, place) => [item, place]));
+    const before = new Map();
+    if (order.some((item, place) => item !== this.order[place])) {
+      for (const element of this.elements.values()) before.set(element, element.getBoundingClientRect());
+      for (const [item, element] of this.elements) {
+        if (!known.has(item)) {
+          this.observer.unobserve(element);
+          this.visible.delete(item);
+          element.remove();
+          this.elements.delete(item);
+        }
+      }
+      const first = fixed.length;
+      order.forEach((item, place) => {
+        if (!this.elements.has(item)) this.add(item);
+        const element = this.elements.get(item);
+        if (place >= first && this.list.children[place] !== element) this.list.insertBefore(element, this.list.children[place] || null);
+        const up = anew && places.has(item) && place >= first ? places.get(item) - place : 0;
+        element.classList.toggle("up", up > 1);
+        if (up > 1) element.dataset.up = `↑ ${up}`;
+      });
+      this.order = order;
+      animate(before, this.elements.values(), this.box.getBoundingClientRect());
+      this.drawNext();
+    }
+    if (anew) {
+      this.rerank = state.rerank.number;
+      drawPanel(state.rerank);
+      this.measure();
+    }
+  }
+
+  /** Measure the time from the tap that ended a page-view to the frame that shows the new order. */
+  measure() {
+    const tapped = this.tapped;
+    this.tapped = null;
+    if (!tapped) return;
+    requestAnimationFrame(() => setTimeout(() => {
+      const time = performance.now() - tapped;
+      performance.measure("tap to new order", { start: tapped, end: tapped + time });
+      byId("screen").textContent = time.toFixed(0);
+    }));
+  }
+
+  // Cards.
+
+  add(item) {
+    const card = cards.get(item);
+    const text = make("span", { class: "text" },
+      make("b", { text: card.title }), make("small", { text: facts(card) }), make("i", { text: card.price }));
+    const open = make("button", { class: "open", type: "button" }, picture(card, "span", { class: "picture" }), text);
+    const remove = make("button", { class: "remove", type: "button", "aria-label": `Remove ${card.title}`, title: "Not interested", text: "×" });
+    const element = make("li", { class: "card", "data-item": item }, open, remove);
+    element.style.setProperty("--hue", card.hue);
+    let timer = 0;
+    let pressed = false;
+    const stop = () => clearTimeout(timer);
+    open.addEventListener("pointerdown", () => {
+      pressed = false;
+      timer = setTimeout(() => { pressed = true; this.remove(item); }, LONG_PRESS_MS);
+    });
+    for (const name of ["pointerup", "pointercancel", "pointerleave"]) open.addEventListener(name, stop);
+    open.addEventListener("click", () => { stop(); if (!pressed) this.enter(item); });
+    remove.addEventListener("click", () => this.remove(item));
+    this.elements.set(item, element);
+    this.list.append(element);
+    this.observer.observe(element);
+  }
+
+  remove(item) {
+    const element = this.elements.get(item);
+    if (!element || element.dataset.removed) return;
+    element.dataset.removed = "1";
+    this.seen.add(item);
+    this.observer.unobserve(element);
+    element.animate([{ opacity: 1, transform: "none" }, { opacity: 0, transform: "scale(.85)" }], { duration: 180, fill: "forwards" });
+    this.leave(item, "deleted");
+  }
+
+  enter(item) {
+    const card = cards.get(item);
+    this.pause(true);
+    this.open = { item, since: performance.now() };
+    this.report({ what: "clicked", item });
+    const about = make("div", { class: "about" }, make("h3", { text: card.title }), make("p", { text: facts(card) }), make("strong", { text: card.price }));
+    const list = make("div", { class: "actions" });
+    for (const { column, label } of actions) {
+      const button = make("button", { type: "button", "aria-pressed": "false", "data-column": column, text: label });
+      button.addEventListener("click", () => {
+        if (button.getAttribute("aria-pressed") === "true") return;
+        button.setAttribute("aria-pressed", "true");
+        this.report({ what: "acted", item, column });
+      });
+      list.append(button);
+    }
+    const back = make("button", { class: "back", type: "button", text: "Back to the feed" });
+    back.addEventListener("click", event => this.back(event));
+    this.sheet.replaceChildren(picture(card, "div", { class: "picture" }), about, list, back);
+    this.sheet.hidden = false;
+    this.sheet.animate([{ transform: "translateY(24px)", opacity: 0 }, { transform: "none", opacity: 1 }], { duration: 160, easing: "ease-out" });
+    back.focus({ preventScroll: true });
+  }
+
+  back(event) {
+    if (this.open === null) return;
+    const { item, since } = this.open;
+    this.tapped = event.timeStamp;
+    this.open = null;
+    this.sheet.hidden = true;
+    this.report({ what: "left", item, seconds: Math.min((performance.now() - since) / 1000, 86400) });
+    this.pause(false);
+    this.box.focus({ preventScroll: true });
+  }
+
+  /** The strip with the pictures of the next cards that the user has not seen. */
+  drawNext() {
+    const before = new Map();
+    for (const chip of this.strip.children) before.set(chip, chip.getBoundingClientRect());
+    const chips = new Map([...this.strip.children].map(chip => [chip.dataset.item, chip]));
+    const last = this.order.findLastIndex(item => this.seen.has(item));
+    const next = this.order.slice(last + 1, last + 1 + NEXT);
+    this.strip.replaceChildren(...next.map(item => chips.get(item) || picture(cards.get(item), "li", { "data-item": item, title: cards.get(item).title })));
+    if (before.size) animate(before, this.strip.children, this.strip.getBoundingClientRect());
+  }
+}
+
+// The panel.
+
+function drawPanel(rerank) {
+  const ms = value => value.toFixed(value < 10 ? 1 : 0);
+  byId("why").textContent = TRIGGERS[rerank.trigger] || rerank.trigger;
+  byId("brief").textContent = `${rerank.moved} of ${rerank.candidates} cards moved · ${ms(rerank.ms)} ms on the device (p50 ${ms(rerank.p50)}, p99 ${ms(rerank.p99)})`;
+  for (const name of ["ms", "p50", "p99"]) byId(name).textContent = ms(rerank[name]);
+  byId("moved").textContent = rerank.moved;
+  byId("of").textContent = `of ${rerank.candidates}`;
+  byId("count").textContent = rerank.number;
+  clearTimeout(drawPanel.timer);
+  drawPanel.timer = setTimeout(drawLooked, MOVE_MS); // The feed moves first.
+}
+
+async function drawLooked() {
+  let found;
+  try {
+    found = await call("/api/looked-at", { session });
+  } catch {
+    return; // The feed says that the demo does not answer.
+  }
+  if (!found.kinds.length) return;
+  const parts = [];
+  for (const { kind, count, behaviours } of found.kinds) {
+    const what = kind === "page_view" ? "items opened" : "cards seen";
+    parts.push(make("p", { class: "kind", text: `${count} ${what}, the most attended to first` }));
+    for (const { card, words, share } of behaviours) {
+      const bar = make("span");
+      bar.style.width = `${Math.max(share * 100, 1)}%`;
+      parts.push(make("div", { class: "seen" },
+        picture(card, "span", { class: "chip" }),
+        make("span", { class: "who", text: card.title }, make("small", { text: words })),
+        make("span", { class: "share", text: `${(share * 100).toFixed(0)} %` }),
+        make("span", { class: "bar" }, bar)));
+    }
+  }
+  byId("looked").replaceChildren(...parts);
+}
+
+// The session.
+
+function begin(document_) {
+  session = document_.session;
+  actions = document_.actions;
+  localStorage.setItem(KEY, session);
+  for (const [name, state] of Object.entries(document_.buckets)) {
+    feeds[name].clear();
+    state.cards.forEach(card => cards.set(card.id, card));
+    feeds[name].show(state);
+  }
+  document.body.dataset.ready = session;
+}
+
+async function start(path) {
+  try {
+    const before = session || localStorage.getItem(KEY);
+    session = null;
+    begin(await call(path, { session: before }));
+    fault("");
+  } catch (error) {
+    fault(error.status === undefined ? "The demo does not answer. Is it still running?" : error.message);
+  }
+}
+
+for (const section of document.querySelectorAll(".phone")) feeds[section.dataset.bucket] = new Feed(section);
+for (const tab of document.querySelectorAll("[data-tab]")) {
+  tab.addEventListener("click", () => {
+    document.body.dataset.bucket = tab.dataset.tab;
+    for (const other of document.querySelectorAll("[data-tab]")) other.setAttribute("aria-selected", String(other === tab));
+  });
+}
+document.querySelector(".summary").addEventListener("click", event => {
+  const button = event.currentTarget;
+  button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
+});
+byId("reset").addEventListener("click", async () => {
+  byId("looked").replaceChildren(make("p", { class: "hint", text: "A new user. Open an item, look at it, and come back." }));
+  await start("/api/reset");
+});
+document.addEventListener("visibilitychange", () => {
+  for (const feed of Object.values(feeds)) if (feed.open === null) feed.pause(document.hidden);
+});
+start("/api/session");

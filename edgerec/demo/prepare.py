@@ -1,0 +1,44 @@
+"""Make what the demo needs the first time: simulate a small world, train a model on its logs, and export it.
+
+Importing this module imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from edgerec.core.atomic import output_folder, write_json
+from edgerec.core.console import log, stage
+from edgerec.demo.folder import DemoParts
+from edgerec.export.bundle import export_bundle
+from edgerec.quickstart import CONFIG, WORLD, train_on_world
+
+DEMO_WORLD = replace(WORLD, users=600)
+"""The world of the quickstart, with fewer users: the demo shows that the order moves, and needs no exact figures."""
+EPOCHS = 3
+DEMO_CONFIG = CONFIG.model_copy(update={"seed": 1, "layers": 1, "epochs": EPOCHS, "decay_epochs": EPOCHS})
+LIMITS = {"candidates": 60, "exposures": 50, "page_views": 25}
+PARITY_REQUESTS = 50
+"""Number of requests on which the export compares the device models with Keras."""
+
+
+def prepare_demo(out: Path) -> DemoParts:
+    """Write the folder `out` with logs, samples, run and bundle. It is complete, or it does not exist.
+
+    Raises:
+        OutputError: `out` exists already.
+        EdgeRecError: a step failed. Then nothing is left in `out`.
+    """
+    started = time.perf_counter()
+    with output_folder(out, kind="demo") as folder:
+        log(f"demo: the first start makes a small world and a model in {out}; this takes a minute or two")
+        _, _, run = train_on_world(DEMO_WORLD, DEMO_CONFIG, folder, out=out, limits=LIMITS)
+        with stage("export"):
+            export_bundle(folder / "run", folder / "bundle", samples_path=folder / "samples", requests=PARITY_REQUESTS)
+        seconds = time.perf_counter() - started
+        head = {"schema": 1, "kind": "demo", "version_id": run.head.version_id, "seconds": seconds}
+        write_json(folder / "demo.json", head)
+    log(f"demo: {out} is ready after {seconds:.0f} s; later starts reuse it")
+    return DemoParts(out / "bundle", out / "logs")
