@@ -14,12 +14,21 @@ from edgerec.core.console import log, stage
 from edgerec.demo.folder import DemoParts
 from edgerec.export.bundle import export_bundle
 from edgerec.quickstart import CONFIG, WORLD, train_on_world
+from edgerec.simulation.config import CloudConfig
 
-DEMO_WORLD = replace(WORLD, users=600)
-"""The world of the quickstart, with fewer users: the demo shows that the order moves, and needs no exact figures."""
-EPOCHS = 3
+DEMO_WORLD = replace(
+    WORLD,
+    users=700,
+    behaviour=replace(
+        WORLD.behaviour, intent_shift=0.6, intent_shift_action=0.1, intent_drift=0.0, category_fatigue=0.5
+    ),
+    cloud=CloudConfig(page=30, recall=60, recall_temperature=2.0, session=0.0, noise=0.5),
+)
+"""The world of the quickstart with fewer users. Its lists have more categories, and an opened item changes more of what
+its user wants next. So a short training learns what the page should show: the order follows the taps."""
+EPOCHS = 4
 DEMO_CONFIG = CONFIG.model_copy(update={"seed": 1, "layers": 1, "epochs": EPOCHS, "decay_epochs": EPOCHS})
-LIMITS = {"candidates": 60, "exposures": 50, "page_views": 25}
+LIMITS = {"candidates": 60, "exposures": 30, "page_views": 15}
 PARITY_REQUESTS = 50
 """Number of requests on which the export compares the device models with Keras."""
 

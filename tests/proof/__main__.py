@@ -88,6 +88,10 @@ PROOFS = {
         "a device that is killed while it trains a patch has the patch of one training, whole, and loses nothing",
         "-m tests.proof.patch_kills",
     ),
+    "demo": Proof(
+        "in `edgerec demo`, a tap moves unseen cards at once, and the page asks for nothing beyond its own address",
+        "-m tests.proof.demo",
+    ),
 }
 
 

@@ -121,6 +121,7 @@ class Feed {
     this.sending = false;
     this.rerank = 0;
     this.open = null;
+    this.long = false;
     this.observer = new IntersectionObserver(entries => this.observed(entries), { root: this.box, threshold: SEEN });
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.list.addEventListener("contextmenu", event => event.preventDefault());
@@ -292,14 +293,25 @@ class Feed {
     const element = make("li", { class: "card", "data-item": item }, open, remove);
     element.style.setProperty("--hue", card.hue);
     let timer = 0;
-    let pressed = false;
+    let from = [0, 0];
     const stop = () => clearTimeout(timer);
-    open.addEventListener("pointerdown", () => {
-      pressed = false;
-      timer = setTimeout(() => { pressed = true; this.remove(item); }, LONG_PRESS_MS);
+    open.addEventListener("pointerdown", ({ button, clientX, clientY }) => {
+      this.long = false;
+      from = [clientX, clientY];
+      const top = this.box.scrollTop;
+      clearTimeout(timer);
+      if (button !== 0) return;
+      timer = setTimeout(() => {
+        if (this.box.scrollTop !== top) return;
+        this.long = true; // The finger may end on the card that comes next. That is no tap.
+        this.remove(item);
+      }, LONG_PRESS_MS);
+    });
+    open.addEventListener("pointermove", ({ clientX, clientY }) => {
+      if (Math.hypot(clientX - from[0], clientY - from[1]) > 8) stop();
     });
     for (const name of ["pointerup", "pointercancel", "pointerleave"]) open.addEventListener(name, stop);
-    open.addEventListener("click", () => { stop(); if (!pressed) this.enter(item); });
+    open.addEventListener("click", () => { stop(); if (!this.long) this.enter(item); });
     remove.addEventListener("click", () => this.remove(item));
     this.elements.set(item, element);
     this.list.append(element);
@@ -368,7 +380,7 @@ class Feed {
 function drawPanel(rerank) {
   const ms = value => value.toFixed(value < 10 ? 1 : 0);
   byId("why").textContent = TRIGGERS[rerank.trigger] || rerank.trigger;
-  byId("brief").textContent = `${rerank.moved} of ${rerank.candidates} cards moved · ${ms(rerank.ms)} ms on the device (p50 ${ms(rerank.p50)}, p99 ${ms(rerank.p99)})`;
+  byId("brief").textContent = `${rerank.moved} of ${rerank.candidates} cards moved · ${ms(rerank.ms)} ms, p99 ${ms(rerank.p99)}`;
   for (const name of ["ms", "p50", "p99"]) byId(name).textContent = ms(rerank[name]);
   byId("moved").textContent = rerank.moved;
   byId("of").textContent = `of ${rerank.candidates}`;
@@ -387,8 +399,8 @@ async function drawLooked() {
   if (!found.kinds.length) return;
   const parts = [];
   for (const { kind, count, behaviours } of found.kinds) {
-    const what = kind === "page_view" ? "items opened" : "cards seen";
-    parts.push(make("p", { class: "kind", text: `${count} ${what}, the most attended to first` }));
+    const what = kind === "page_view" ? "Items that you opened" : "Cards that you saw";
+    parts.push(make("p", { class: "kind", text: count > behaviours.length ? `${what}: the first ${behaviours.length} of ${count}` : what }));
     for (const { card, words, share } of behaviours) {
       const bar = make("span");
       bar.style.width = `${Math.max(share * 100, 1)}%`;
