@@ -11,9 +11,10 @@ from fastapi import FastAPI, Request, Response
 from edgerec.cloud.answers import add_errors, json_answer
 from edgerec.cloud.body_limit import BodyLimit
 from edgerec.core.errors import InputError
+from edgerec.demo.bucket import UnknownSessionError
 from edgerec.demo.events import EventsBody, SessionBody
 from edgerec.demo.own_page import OwnPage
-from edgerec.demo.sessions import Sessions, UnknownSessionError
+from edgerec.demo.sessions import Sessions
 
 MOST_BODY = 256 * 1024
 """The largest body in bytes: 200 events need less."""

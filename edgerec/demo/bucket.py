@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edgerec.core.errors import InputError
 from edgerec.core.statistics import percentiles
 from edgerec.demo.cards import Cards
 from edgerec.demo.events import PageEvent
-from edgerec.demo.looked import looked_at
+from edgerec.demo.looked import behaviours_read, looked_at
 from edgerec.demo.models import DemoModels
 from edgerec.demo.watched import WatchedStore
 from edgerec.device_runtime.client import Client
@@ -30,6 +31,13 @@ WAIT_S = 10.0
 """How long an answer waits for the client. Without a cloud, the present order is answered."""
 MOST_ACTIONS = 12
 REASONS = ("not_interested",)
+
+
+ENDED = "the session has ended: reload the page"
+
+
+class UnknownSessionError(InputError):
+    """The session has ended, or it never existed."""
 
 
 class BucketFeed:
@@ -65,6 +73,7 @@ class BucketFeed:
         self._reason = _delete_reason(spec)
         self._offered: dict[int, bool] = {}
         """The items that the page has had, and whether the user has removed them."""
+        self._closed = False
         self._client.start()
         self._client.refresh()
         self._client.wait(WAIT_S)
@@ -75,16 +84,17 @@ class BucketFeed:
         Args:
             anew: whether the page has no cards yet. Otherwise only cards that it lacks are sent.
         """
-        with self._lock:
+        with self._open():
             return self._state(anew=anew)
 
     def report(self, events: Sequence[PageEvent]) -> dict[str, Any]:
         """Report events to the client, wait until it has done what they ask for, and return the state.
 
         Raises:
-            InputError: an item was not offered to the page, or an action is unknown. Then no event is reported.
+            UnknownSessionError: the session has ended.
+        InputError: an item was not offered to the page, or an action is unknown. Then no event is reported.
         """
-        with self._lock:
+        with self._open():
             for event in events:
                 self._check(event)
             for event in events:
@@ -94,17 +104,27 @@ class BucketFeed:
 
     def looked_at(self) -> dict[str, Any]:
         """Return the behaviours at which the model looked in the latest re-rank, and the number of this re-rank."""
-        rerank = self._store.rerank
-        if self._models is None or rerank is None:
-            return {"number": 0, "kinds": []}
-        kinds = looked_at(self._models, self._store, rerank, self._cards)
+        with self._open():
+            rerank = self._store.rerank
+            if self._models is None or rerank is None:
+                return {"number": 0, "kinds": []}
+            read = behaviours_read(self._store, rerank)
+        kinds = looked_at(self._models, rerank, read, self._cards)
         return {"number": rerank.number, "kinds": kinds}
 
     def close(self) -> None:
         """Stop the client and close the store."""
         with self._lock:
+            self._closed = True
             self._client.close(send=False)
             self._store.close()
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise UnknownSessionError(ENDED)
+            yield
 
     def _check(self, event: PageEvent) -> None:
         if event.item_id not in self._offered:

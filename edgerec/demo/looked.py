@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from edgerec.demo.cards import Cards
 from edgerec.demo.models import DemoModels
 from edgerec.demo.watched import Rerank
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+from edgerec.device_runtime.store.rows import Behaviour
 from edgerec.explanation.words import actions_in_words, ago
-from edgerec.features.behaviours import EXPOSURE, BehaviourKind
+from edgerec.features.behaviours import BEHAVIOUR_KINDS, EXPOSURE, BehaviourKind
 
 BEST = 10
 """The weights are means over so many candidates, the best ones of the new order."""
@@ -19,11 +21,19 @@ SHOWN = 3
 """Number of behaviours of each kind that are shown."""
 
 
-def looked_at(models: DemoModels, store: BehaviourStore, rerank: Rerank, cards: Cards) -> list[dict[str, Any]]:
+def looked_at(
+    models: DemoModels, rerank: Rerank, read: Mapping[BehaviourKind, Sequence[Behaviour]], cards: Cards
+) -> list[dict[str, Any]]:
     """Return for each kind of behaviour those with the largest attention weights, largest first.
 
     A kind without behaviours is left out, and so is a kind whose attention cannot be read out of the model
     (`edgerec.explanation.attention`). `share` is a behaviour's part of all weights of its kind, by their size.
+
+    Args:
+        models: the models.
+        rerank: the re-rank.
+        read: the behaviours of each kind that it read, from `behaviours_read`.
+        cards: the catalogue as people read it.
 
     Raises:
         SessionError: the run fails.
@@ -35,7 +45,7 @@ def looked_at(models: DemoModels, store: BehaviourStore, rerank: Rerank, cards: 
         weights = rows.weights[list(rerank.request.positions or [])[:BEST]].mean(axis=0)
         sizes = np.abs(weights)
         shares = sizes / (sizes.sum() or 1.0)
-        behaviours = _behaviours(store, kind, rerank, len(shares))
+        behaviours = read[kind][-len(shares) :]
         if len(behaviours) < len(shares):
             continue  # The store has pruned some meanwhile.
         features = models.shared.spec.actions(kind)
@@ -50,10 +60,16 @@ def looked_at(models: DemoModels, store: BehaviourStore, rerank: Rerank, cards: 
     return sorted(found, key=lambda each: each["kind"] == EXPOSURE.name)
 
 
-def _behaviours(store: BehaviourStore, kind: BehaviourKind, rerank: Rerank, count: int) -> list[Any]:
-    """Return the `count` behaviours that the request has read, oldest first."""
-    request = rerank.request
-    end = request.exposures_end if kind is EXPOSURE else request.page_views_end
-    limit = store.limits.of(kind)
-    known = store.history(kind, max(end - limit, 0), limit)
-    return [one for ordinal, one in known if ordinal < end][-count:]
+def behaviours_read(store: BehaviourStore, rerank: Rerank) -> dict[BehaviourKind, list[Behaviour]]:
+    """Return the behaviours of each kind that a re-rank could read, oldest first.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    found = {}
+    for kind in BEHAVIOUR_KINDS:
+        end = rerank.request.exposures_end if kind is EXPOSURE else rerank.request.page_views_end
+        limit = store.limits.of(kind)
+        known = store.history(kind, max(end - limit, 0), limit)
+        found[kind] = [one for ordinal, one in known if ordinal < end]
+    return found

@@ -12,8 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgerec.core.errors import InputError
-from edgerec.demo.bucket import BucketFeed, actions_of
+from edgerec.demo.bucket import ENDED, BucketFeed, UnknownSessionError, actions_of
 from edgerec.demo.cards import Cards
 from edgerec.demo.cloud import DemoCloud
 from edgerec.demo.events import EventsBody
@@ -24,10 +23,6 @@ MOST_SESSIONS = 8
 """When there is one more, the session that was used the longest time ago ends."""
 BUCKETS = {"A": "cloud order", "B": "EdgeRec on the device"}
 _USERS = 2**31
-
-
-class UnknownSessionError(InputError):
-    """The session has ended, or it never existed."""
 
 
 class Session:
@@ -107,7 +102,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(session_id)
             if session is None:
-                raise UnknownSessionError("the session has ended: reload the page")
+                raise UnknownSessionError(ENDED)
             self._sessions.move_to_end(session_id)
             return session
 

@@ -78,9 +78,10 @@ function fault(text) {
   byId("fault").hidden = !text;
 }
 
-async function call(path, body, keepalive = false) {
+async function call(path, body) {
   const answer = await fetch(path, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), keepalive,
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    keepalive: true, // The last report of a page that is closed arrives, too.
   });
   const document = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(document.error), { status: answer.status });
@@ -119,6 +120,7 @@ class Feed {
     this.scroll = { active: false, last: 0, top: 0, timer: 0 };
     this.waiting = [];
     this.sending = false;
+    this.sent = null; // ends when all events so far were sent
     this.rerank = 0;
     this.open = null;
     this.long = false;
@@ -201,7 +203,7 @@ class Feed {
 
   report(event) {
     this.waiting.push(event);
-    if (!this.sending) this.send();
+    if (!this.sending) this.sent = this.send();
   }
 
   async send() {
@@ -209,18 +211,21 @@ class Feed {
     await Promise.resolve(); // What happens in the same moment goes together.
     while (this.waiting.length && session) {
       const events = this.waiting.splice(0, 100);
+      const mine = session;
       try {
         const state = await call("/api/events", { session, bucket: this.bucket, events });
+        if (mine !== session) break; // The session begins anew.
         fault("");
         state.cards.forEach(card => cards.set(card.id, card));
         if (!this.waiting.length) this.show(state); // Otherwise the next answer is newer.
       } catch (error) {
+        if (mine !== session) break;
         if (error.status === 410) {
           location.reload();
         } else if (error.status === undefined) {
           this.waiting.unshift(...events);
           fault("The demo does not answer. Is it still running?");
-          setTimeout(() => { this.sending = false; if (this.waiting.length) this.send(); }, 2000);
+          setTimeout(() => { this.sending = false; if (this.waiting.length) this.sent = this.send(); }, 2000);
           return;
         } else {
           fault(error.message);
@@ -232,6 +237,10 @@ class Feed {
 
   /** Show an order. Everything up to the last seen card stays where it is. */
   show(state) {
+    if (state.order.some(item => !cards.has(item))) { // A copy of this tab has the same session.
+      setTimeout(start, 0, "/api/session");
+      return;
+    }
     const known = new Set(state.order);
     let fixed = this.order.filter(item => known.has(item));
     while (fixed.length && !this.seen.has(fixed.at(-1))) fixed.pop();
@@ -386,7 +395,7 @@ function drawPanel(rerank) {
   byId("of").textContent = `of ${rerank.candidates}`;
   byId("count").textContent = rerank.number;
   clearTimeout(drawPanel.timer);
-  drawPanel.timer = setTimeout(drawLooked, MOVE_MS); // The feed moves first.
+  drawPanel.timer = setTimeout(() => { drawPanel.looked = drawLooked(); }, MOVE_MS); // The feed moves first.
 }
 
 async function drawLooked() {
@@ -419,7 +428,7 @@ async function drawLooked() {
 function begin(document_) {
   session = document_.session;
   actions = document_.actions;
-  localStorage.setItem(KEY, session);
+  sessionStorage.setItem(KEY, session);
   for (const [name, state] of Object.entries(document_.buckets)) {
     feeds[name].clear();
     state.cards.forEach(card => cards.set(card.id, card));
@@ -430,8 +439,10 @@ function begin(document_) {
 
 async function start(path) {
   try {
-    const before = session || localStorage.getItem(KEY);
-    session = null;
+    const before = session || sessionStorage.getItem(KEY);
+    session = null; // No call begins with it any more. Those that are open end first.
+    clearTimeout(drawPanel.timer);
+    await Promise.allSettled([drawPanel.looked, ...Object.values(feeds).map(feed => feed.sent)]);
     begin(await call(path, { session: before }));
     fault("");
   } catch (error) {
@@ -451,10 +462,13 @@ document.querySelector(".summary").addEventListener("click", event => {
   button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
 });
 byId("reset").addEventListener("click", async () => {
-  byId("looked").replaceChildren(make("p", { class: "hint", text: "A new user. Open an item, look at it, and come back." }));
   await start("/api/reset");
+  byId("looked").replaceChildren(make("p", { class: "hint", text: "A new user. Open an item, look at it, and come back." }));
 });
 document.addEventListener("visibilitychange", () => {
   for (const feed of Object.values(feeds)) if (feed.open === null) feed.pause(document.hidden);
+});
+addEventListener("pagehide", () => {
+  for (const feed of Object.values(feeds)) for (const item of [...feed.visible.keys()]) feed.leave(item, "exposed");
 });
 start("/api/session");
