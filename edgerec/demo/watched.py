@@ -83,7 +83,7 @@ class WatchedStore(BehaviourStore):
         """Record a request. See `BehaviourStore.record_request`."""
         super().record_request(request)
         arguments = None if self._ranker is None else self._ranker.latest
-        if arguments is not None and request.outcome.startswith((REORDERED, MIXED)):
+        if arguments is not None and request.duration_ms is not None and request.outcome.startswith((REORDERED, MIXED)):
             number = 1 if self.rerank is None else self.rerank.number + 1
             self.durations = [*self.durations[-999:], request.duration_ms]
             self.rerank = Rerank(number, request, arguments)

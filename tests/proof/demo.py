@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,14 @@ def measure(browser: Any, url: str, taps: int) -> dict[str, Any]:
 
 
 def picture(browser: Any, url: str, path: Path) -> None:
-    """Write a picture of both buckets, after the user has opened items of one category in each of them."""
+    """Write a picture of both buckets, after the user has opened items of one rare category in each of them."""
     page = DrivenPage.open(browser, url, size=WIDE)
     for bucket in "AB":
         categories = page.page.evaluate(CATEGORIES)
         items = page.in_view(bucket)
-        for item in [each for each in items if categories[each] == categories[items[-1]]][-2:]:
+        count = Counter(categories[item] for item in items)
+        rare = min(count, key=count.__getitem__)
+        for item in [each for each in items if categories[each] == rare]:
             page.visit(item, bucket=bucket, seconds=2.5, actions=2)
             page.page.wait_for_timeout(900)
     page.page.locator(".phone[data-bucket=A] .feed").evaluate("feed => feed.scrollBy(0, 520)")
