@@ -19,18 +19,10 @@ from edgerec.simulation.config import CloudConfig
 DEMO_WORLD = replace(
     WORLD,
     users=700,
-    zipf=0.5,
     behaviour=replace(
-        WORLD.behaviour,
-        taste=0.3,
-        intent_shift=0.6,
-        intent_shift_action=0.1,
-        intent_drift=0.0,
-        category_fatigue=0.5,
+        WORLD.behaviour, intent_shift=0.6, intent_shift_action=0.1, intent_drift=0.0, category_fatigue=0.5
     ),
-    cloud=CloudConfig(
-        page=30, recall=60, recall_temperature=3.0, taste_error=0.3, item_error=1.0, noise=0.8, session=0.0
-    ),
+    cloud=CloudConfig(page=30, recall=60, recall_temperature=2.0, session=0.0, noise=0.5),
 )
 """The world of the quickstart with fewer users. Its lists have more categories, and an opened item changes more of what
 its user wants next. So a short training learns what the page should show: the order follows the taps."""

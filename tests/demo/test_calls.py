@@ -90,6 +90,16 @@ def test_a_tap_moves_unseen_cards_of_b_and_none_of_a(app: FastAPI) -> None:
     assert 0 < rerank["p50"] <= rerank["p99"]
 
 
+def test_cards_that_are_in_view_stay_where_they_are(app: FastAPI) -> None:
+    """The exposure of most of them has not ended, so only `shown` tells the client."""
+    document = begun(app)
+    before = document["buckets"]["B"]["order"]
+    report(app, document, "B", *({"what": "shown", "item": item} for item in before[:8]))
+    state = report(app, document, "B", *opened(before[0]))
+    assert state["order"][:8] == before[:8]
+    assert state["order"] != before
+
+
 def test_the_panel_names_what_the_model_looked_at(app: FastAPI) -> None:
     document = begun(app)
     order = document["buckets"]["B"]["order"]
