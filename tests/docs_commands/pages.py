@@ -59,7 +59,7 @@ class Command:
 def pages() -> list[Path]:
     """Return all pages for readers: README and CONTRIBUTING first, then docs and examples by name."""
     first = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-    return [*first, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+    return [*first, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -12,7 +12,7 @@ import click
 from edgerec.cli import cli
 from tests.docs_commands.pages import ROOT, Command
 
-PROGRAMS = frozenset("cat cd curl g++ git openssl pip sh tar umask".split())
+PROGRAMS = frozenset(["cat", "cd", "curl", "g++", "git", "openssl", "pip", "sh", "tar", "umask"])
 """Programs of others that the docs use. Add one here if the docs need it."""
 
 
@@ -52,7 +52,7 @@ def check_edgerec(arguments: Sequence[str]) -> None:
     if isinstance(found, click.Group) and "--help" not in rest:
         raise WrongUsageError(f"a command is missing after {' '.join(arguments) or 'edgerec'}")
     try:
-        found.make_context(found.name, rest)
+        found.make_context(found.name, rest, parent=_context())
     except click.exceptions.Exit:
         pass
     except click.ClickException as error:
@@ -68,7 +68,7 @@ def command_of(arguments: Sequence[str]) -> tuple[click.Command, list[str]]:
     found: click.Command = cli
     rest = list(arguments)
     while isinstance(found, click.Group) and rest and not rest[0].startswith("-"):
-        below = found.get_command(click.Context(found), rest[0])
+        below = found.get_command(_context(), rest[0])
         if below is None:
             raise WrongUsageError(f"edgerec has no command {' '.join(arguments[: len(arguments) - len(rest) + 1])}")
         found = below
@@ -89,11 +89,18 @@ def check_mention(text: str) -> None:
         return
     named = words[: next((place for place, word in enumerate(words) if not re.fullmatch(r"[a-z-]+", word)), len(words))]
     found, _ = command_of(_longest(named))
-    parameters = [each for command in _all(found) for each in command.get_params(click.Context(command))]
+    parameters = [
+        each for command in _all(found) for each in command.get_params(click.Context(command, parent=_context()))
+    ]
     known = {option for each in parameters for option in (*each.opts, *each.secondary_opts)}
     wrong = [option for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text) if option not in known]
     if wrong:
         raise WrongUsageError(f"{text}: no option {', '.join(wrong)}")
+
+
+def _context() -> click.Context:
+    """Return the context of `edgerec`. Commands take its settings, such as the names of the option for help."""
+    return click.Context(cli, info_name="edgerec", **cli.context_settings)
 
 
 def _longest(words: Sequence[str]) -> Sequence[str]:
