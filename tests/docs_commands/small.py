@@ -38,7 +38,7 @@ def main(what: str, path: str = "") -> None:
 def ebnerd(out: Path) -> None:
     """Write the rows of the most active users of both weeks."""
     source = real_data("ebnerd_demo", what="the EB-NeRD demo bundle")
-    shutil.copytree(source, out)
+    copy(source, out)
     weeks = [pl.read_parquet(source / week / "behaviors.parquet") for week in ("train", "validation")]
     both = (
         pl.concat([week["user_id"].value_counts() for week in weeks]).group_by("user_id").agg(pl.len(), pl.sum("count"))
@@ -53,7 +53,7 @@ def ebnerd(out: Path) -> None:
 def kuairand(out: Path) -> None:
     """Write the rows of the most active users of both splits."""
     source = real_data("kuairand_pure_slice", what="a slice of KuaiRand-Pure")
-    shutil.copytree(source, out)
+    copy(source, out)
     names = ("processed_splits_val.parquet", "processed_splits_test.parquet")
     splits = [pl.read_parquet(source / name) for name in names]
     both = (
@@ -64,6 +64,14 @@ def kuairand(out: Path) -> None:
     users = both.filter(pl.col("len") == 2).top_k(USERS, by="count")["user_id"]
     for name, split in zip(names, splits, strict=True):
         split.filter(pl.col("user_id").is_in(users.implode())).write_parquet(out / name)
+
+
+def copy(source: Path, out: Path) -> None:
+    """Copy a folder. Unlike `copytree`, the copy may be written even if the source may not."""
+    for path in filter(Path.is_file, source.rglob("*")):
+        place = out / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
 
 
 def active(tables: list[pl.DataFrame]) -> pl.Series:

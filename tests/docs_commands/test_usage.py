@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 
@@ -51,7 +52,17 @@ def test_the_running_text_names_commands_and_options_that_exist(page: Path) -> N
             check_mention(" ".join(mention.split()))
         except WrongUsageError as error:
             faults.append(str(error))
+    faults += [name for name in re.findall(r"`(scripts/[\w-]+)", text) if not (ROOT / name).is_file()]
+    known = extras()
+    faults += [name for names in re.findall(r"\.\[([\w,]+)\]", text) for name in names.split(",") if name not in known]
     assert not faults
+
+
+def extras() -> list[str]:
+    """Return the extras that `pip install` knows."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return list(setup["options.extras_require"])
 
 
 def test_a_text_is_split_into_commands() -> None:
