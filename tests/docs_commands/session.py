@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -113,6 +115,11 @@ class Session:
             if server.returncode not in (0, 143):
                 raise CommandFailedError(f"after SIGTERM, the server had the exit code {server.returncode}\n{errors}")
 
+    def kill(self) -> None:
+        """End the server, if one still runs after an interrupt."""
+        if self._server is not None:
+            self._server.kill()
+
     def _with_values(self, text: str) -> str:
         for word in self.plan.values:
             if re.search(rf"\b{word}\b", text):
@@ -185,22 +192,29 @@ def run(text: str, folder: Path, environment: Mapping[str, str]) -> str:
     Raises:
         CommandFailedError: its exit code is not 0, or it takes too long.
     """
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-        )
+        out, errors = process.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         raise CommandFailedError(f"{text}\ndid not end in {LIMIT_S:g} seconds") from None
-    if done.returncode:
-        tail = "\n".join((done.stdout[-1000:] + done.stderr[-3000:]).splitlines()[-20:])
-        raise CommandFailedError(f"{text}\nhad the exit code {done.returncode}\n{tail}")
-    return done.stdout
+    finally:
+        # Also the processes that the command started, if it was interrupted or left some.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        tail = "\n".join((out[-1000:] + errors[-3000:]).splitlines()[-20:])
+        raise CommandFailedError(f"{text}\nhad the exit code {process.returncode}\n{tail}")
+    return out
 
 
 def copy_project(folder: Path) -> None:

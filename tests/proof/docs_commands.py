@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("pages", nargs="*", help="Pages, such as README.md or docs/bench.md. Default: all.")
     parser.add_argument("--folder", type=Path, help="Keep all folders in this one, and use what is given from it.")
     chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plan, start = read_plan(), time.monotonic()
     found = [page for page in pages() if not chosen.pages or page.relative_to(ROOT).as_posix() in chosen.pages]
     ran, excepted, faults = 0, 0, []
@@ -48,6 +50,7 @@ def main(arguments: list[str]) -> int:
             place = folder / name.replace("/", "-").removesuffix(".md")
             shutil.rmtree(place, ignore_errors=True)
             session = Session(place, given, page)
+            stack.callback(session.kill)
             page_start, before = time.monotonic(), ran
             try:
                 for text in plan.before.get(name, []):
