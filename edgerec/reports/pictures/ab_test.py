@@ -136,5 +136,5 @@ def _brief(uplift: Uplift) -> str:
 
 def _step(largest: float, most: int) -> float:
     """Return a round distance of ticks: 1, 2 or 5 times a power of ten, with at most `most` intervals."""
-    power: float = 10.0 ** math.floor(math.log10(largest / most))
+    power = math.pow(10, math.floor(math.log10(largest / most)))
     return next((factor * power for factor in (1, 2, 5) if factor * power * most >= largest * (1 - 1e-9)), 10 * power)
