@@ -103,7 +103,8 @@ def _uplifts(drawing: Drawing, document: AbTest) -> None:
     rows = [(name, uplift) for name, uplift in rows if uplift.mean is not None][:5]
     drawing.text(_UPLIFT_LEFT - 40, 88, "Uplift, with 95 % intervals", "strong")
     ends = [end for _, uplift in rows for end in (uplift.mean, *(uplift.ci95 or ()), uplift.paper) if end is not None]
-    low, high = min([0.0, *ends]), max([0.01, *ends])
+    low: float = min([0.0, *ends])
+    high: float = max([0.01, *ends])
     margin = 0.05 * (high - low)
     low, high = low - margin, high + margin
 

@@ -22,8 +22,6 @@ text { fill: #3d444d; }
 .c0 { stroke: #848b94; } .f0 { fill: #848b94; }
 .c1 { stroke: #2f7fc1; } .f1 { fill: #2f7fc1; }
 .c2 { stroke: #d55e00; } .f2 { fill: #d55e00; }
-.c3 { stroke: #009e73; } .f3 { fill: #009e73; }
-.c4 { stroke: #cc79a7; } .f4 { fill: #cc79a7; }
 @media (prefers-color-scheme: dark) {
 text { fill: #d1d7e0; }
 .card { fill: #0d1117; stroke: #3d444d; }
@@ -36,8 +34,6 @@ text { fill: #d1d7e0; }
 }
 """
 """The picture has a ground of its own, so it is readable even if the page and the system differ in light and dark."""
-SERIES = 5
-"""Number of colours: the classes `c0` to `c4` for lines, and `f0` to `f4` for areas."""
 
 
 class Drawing:
