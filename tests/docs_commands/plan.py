@@ -36,6 +36,7 @@ class Plan:
 
     Attributes:
         shorter: pattern of a command -> arguments that are appended to it.
+        environment: variables that make a command shorter.
         given: file or folder that the docs take as given -> command that makes it.
         names: name of the docs -> name in `given`.
         before: page -> commands that run before those of the page.
@@ -44,6 +45,7 @@ class Plan:
     """
 
     shorter: dict[str, str]
+    environment: dict[str, str]
     given: dict[str, str]
     names: dict[str, str]
     before: dict[str, list[str]]

@@ -55,6 +55,7 @@ def test_shortened_commands_are_accepted() -> None:
 
 PLAN = Plan(
     shorter={"^echo": "two"},
+    environment={},
     given={"one.txt": "echo 1 > one.txt", "twice.txt": "cat one.txt one.txt > twice.txt"},
     names={"NUMBERS": "twice.txt"},
     before={},

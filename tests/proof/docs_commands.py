@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     ran, excepted, faults = 0, 0, []
     with ExitStack() as stack:
         folder = Path(chosen.folder or stack.enter_context(TemporaryDirectory(prefix="docs-commands-")))
-        environment = _environment(stack, folder)
+        environment = {**_environment(stack, folder), **plan.environment}
         given = Given(plan, folder / "given", environment)
         _prepare(given.folder)
         for page in found:
@@ -62,8 +62,10 @@ def main(arguments: list[str]) -> int:
                     excepted += 1
                     continue
                 ran += 1
+                command_start = time.monotonic()
                 try:
                     session.run(command)
+                    log(f"docs: {command} ({time.monotonic() - command_start:.0f} s)")
                 except CommandFailedError as error:
                     faults.append(f"{command}\n{error}")
                     log(f"docs: FAILED {faults[-1]}")
