@@ -18,7 +18,12 @@ from tests.docs_commands.usage import WrongUsageError, check
 COMMANDS = [command for page in pages() for command in commands(page)]
 
 
+MOST_EXCEPTED = 8
+"""Number of exceptions. Lower it when one is gone. Do not raise it for a command that can be made to run."""
+
+
 def test_each_exception_has_a_reason_and_is_still_in_the_docs() -> None:
+    assert len(read_plan().excepted) <= MOST_EXCEPTED
     for excepted in read_plan().excepted:
         assert any(map(excepted.holds_for, COMMANDS)), f"runs.toml: no command begins with this any more: {excepted}"
         assert len(excepted.why.split()) > 3, excepted
