@@ -134,6 +134,8 @@ class Session:
         words = shlex.split(text)
         if words[0] == "python":
             return []
+        if words[0] == "edgerec":
+            words = command_of(words[1:])[1]
         return [word for before, word in zip(["", *words], words, strict=False) if before not in OUTPUTS]
 
     def _provide(self, word: str) -> None:
