@@ -32,6 +32,7 @@ from edgerec.cli.off_policy import off_policy
 from edgerec.cli.options import PATH, force_option, json_option, seed_option
 from edgerec.cli.output import emit
 from edgerec.cli.personalizing import meta_train, personalize
+from edgerec.cli.pictures import picture
 from edgerec.cli.replaying import replay
 from edgerec.cli.starting import init
 from edgerec.cli.tensorflow import import_tensorflow
@@ -102,6 +103,7 @@ for _command in (
     meta_train,
     personalize,
     explain,
+    picture,
 ):
     cli.add_command(_command)
 bench.add_command(bench_cloud)

@@ -45,7 +45,7 @@ def run(title: str, names: dict[str, Any] | None = None, page: str = PAGE) -> di
 def test_the_example_from_logs_to_the_device_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = re.search(r"```bash\npython (.*)\n```", PAGE)
+    command = re.search(r"```sh\npython (.*)\n```", PAGE)
     assert command
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     subprocess.run([sys.executable, *command[1].split()], cwd=tmp_path, check=True, capture_output=True)

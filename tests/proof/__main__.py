@@ -84,6 +84,10 @@ PROOFS = {
         "in the mixed world, neighbours change clicks, and one price for ads beats a cap of each page by 4 % or more",
         "-m tests.proof.mixed_world",
     ),
+    "docs": Proof(
+        "every command of README and the docs runs, at a small size; give pages, such as README.md, to choose some",
+        "-m tests.proof.docs_commands",
+    ),
     "patch_kills": Proof(
         "a device that is killed while it trains a patch has the patch of one training, whole, and loses nothing",
         "-m tests.proof.patch_kills",

@@ -1,0 +1,1 @@
+"""Static pictures (SVG) of results, for pages such as README."""
