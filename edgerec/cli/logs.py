@@ -165,6 +165,12 @@ def as_of(logs: Path, out: Path, features: Path | None, processes: int | None, f
     help="Share of the requests before the test period that are used for validation. Default: 0.1.",
 )
 @processes_option
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Do the work on the workers of this scheduler of dask.distributed, such as tcp://10.0.0.1:8786, in place of "
+    "processes on this machine. The workers need the same files and the same installation (docs/clusters.md).",
+)
 @resume_option("interrupted work that has the same logs and settings")
 @force_option
 @json_option
@@ -179,6 +185,7 @@ def samples(
     test_from: int | None,
     validation_fraction: float | None,
     processes: int | None,
+    cluster: str | None,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -186,6 +193,9 @@ def samples(
     """Make training, validation and test samples from LOGS, split by time."""
     if like is not None:
         _check_without("--like", "takes these from the run", "features", "candidates", "exposures", "page_views")
+    if cluster is not None:
+        _check_without("--cluster", "has its own processes", "processes")
+        need("cluster", "distributed")
     need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
@@ -200,6 +210,7 @@ def samples(
         test_from=test_from,
         validation_fraction=validation_fraction,
         processes=processes or cores(),
+        cluster=cluster,
         force=force,
         resume=resume,
     )

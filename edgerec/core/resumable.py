@@ -17,6 +17,7 @@ from edgerec.core.atomic import check_output, json_bytes, publish_folder, write_
 from edgerec.core.console import log
 from edgerec.core.documents import read_object
 from edgerec.core.errors import FormatError, OutputError
+from edgerec.core.hashing import sha256_bytes
 from edgerec.core.leftovers import discard, hidden_name, lock
 
 JOB = "job.json"
@@ -43,6 +44,17 @@ class ResumableFolder:
         self._work = work
         self.path = work / "output"
         self.scratch = work / "scratch"
+
+    def with_scratch(self, job: Mapping[str, Any]) -> ResumableFolder:
+        """Return this folder with a scratch folder that only commands with an equal `job` use.
+
+        On a cluster, a task of a command that was stopped may still run when the next command begins. The next command
+        may have another job. Then the task finds no folder for its files.
+        """
+        own = ResumableFolder(self._work)
+        own.scratch = self.scratch / sha256_bytes(json_bytes(job))[:16]
+        own.scratch.mkdir(exist_ok=True)
+        return own
 
     def finished(self, part: str) -> dict[str, Any] | None:
         """Return the note of `part`; None if it has no note, or one of its files is missing or has a wrong size."""

@@ -8,6 +8,7 @@ keeps its complete shards, and its output has the same bytes as that of an unint
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,8 +16,10 @@ from pydantic import ValidationError
 from edgerec import __version__
 from edgerec.core.arguments import check_fraction, check_mapping, check_whole
 from edgerec.core.atomic import check_output, write_json
+from edgerec.core.cluster import open_cluster
 from edgerec.core.console import log
 from edgerec.core.errors import FormatError, InputError
+from edgerec.core.executor import Local
 from edgerec.core.faults import first_fault
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import resumable_folder
@@ -41,6 +44,7 @@ def write_samples(
     test_from: int | None = None,
     validation_fraction: float | None = None,
     processes: int = 1,
+    cluster: str | None = None,
     target: int = TARGET,
     logs_path: AnyPath | None = None,
     force: bool = False,
@@ -50,7 +54,7 @@ def write_samples(
 
     Requests are split by time into training, validation (the end of the training period, for early stopping) and test.
     Vocabularies and the means and scales of raw features are fitted on the training split only. The bytes do not depend
-    on `processes`. The values do not depend on how logs are divided into files, nor on `target`.
+    on `processes` and `cluster`. The values do not depend on how logs are divided into files, nor on `target`.
 
     Args:
         logs: the folder of the logs.
@@ -65,6 +69,8 @@ def write_samples(
             `validation_fraction` is given, all requests are in the test period.
         validation_fraction: share of the requests before the test period that are used for validation; default: 0.1.
         processes: number of processes. If it is above 1, a script needs ``if __name__ == "__main__"``.
+        cluster: the address of a scheduler of dask.distributed, whose workers do the work in place of `processes`
+            (docs/clusters.md). They need the same installation, and the same files under the same paths.
         target: weight up to which a partition is filled; see `edgerec.data.partition`.
         logs_path: the path of the logs that the samples store; default: `logs`. Give it if the logs will be moved.
         force: replace `path` if it exists, and delete the partial results of an interrupted run.
@@ -78,7 +84,8 @@ def write_samples(
         SpecificationError: the specification is not valid, or the data does not fit it.
         OutputError: `path` exists and `force` is false, there are partial results but neither `force` nor `resume` is
             true, one of `path` and `logs` contains the other, or a file cannot be written.
-        ResourceError: a process died.
+        ResourceError: a process died, or the cluster cannot be used.
+        MissingExtraError: `cluster` is given, and dask.distributed is not installed.
     """
     logs, path = to_path(logs, "write_samples: `logs`"), to_path(path, "write_samples: `path`")
     features = None if features is None else to_path(features, "write_samples: `features`")
@@ -103,10 +110,15 @@ def write_samples(
     check_fraction(validation_fraction, "samples: validation_fraction")
     check_whole(processes, "samples: --processes", least=1)
     check_whole(target, "write_samples: `target`", least=1)
+    if cluster is not None and not isinstance(cluster, str):
+        raise InputError(f"write_samples: `cluster` should be an address (a string); received {type(cluster).__name__}")
     if test_from is not None:
         check_whole(test_from, "samples: --test-from (milliseconds since 1970)")
     inputs = [logs, *(each for each in (features, like) if each)]
     check_output(path, force=force, kind="samples", inputs=inputs)
+    if cluster is not None:
+        # Workers have other working folders.
+        logs, path = logs.absolute(), path.absolute()
     opened = open_logs(logs, spec=fitted.spec if fitted else load_spec(features) if features else None)
     if test_from is None:
         test_from = opened.head.test_from
@@ -123,18 +135,23 @@ def write_samples(
         "where": where,
         **({"like": fitted.version_id} if fitted else {}),
     }
-    with resumable_folder(path, kind="samples", job=job, force=force, resume=resume) as work:
+    with (
+        open_cluster(cluster) if cluster is not None else nullcontext(Local(processes)) as executor,
+        resumable_folder(path, kind="samples", job=job, force=force, resume=resume) as folder,
+    ):
+        work = folder.with_scratch(job)
         try:
+            executor.check_sees(work.scratch)
             plan = make_plan(
                 work,
                 opened,
                 test_from,
                 validation_fraction,
                 target=target,
-                processes=processes,
+                executor=executor,
                 allow_empty=fitted is not None,
             )
-            head = make_shards(work, opened, plan, checked, fitted, processes, where=where)
+            head = make_shards(work, opened, plan, checked, fitted, executor, where=where)
         except InputError as error:
             if str(work.scratch) in str(error):
                 raise FormatError(

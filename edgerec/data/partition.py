@@ -20,8 +20,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edgerec.core.console import progress
+from edgerec.core.executor import ONE_PROCESS, Executor, Local
 from edgerec.core.leftovers import temporary_folder
-from edgerec.core.parallel import map_ordered
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.log_checks import cast_columns, check_events, check_requests, check_times, check_unique, check_unit
 from edgerec.data.log_order import sort_events, sort_requests
@@ -147,7 +147,7 @@ def partitions(
     *,
     scratch: Path,
     target: int = TARGET,
-    processes: int = 1,
+    executor: Executor = ONE_PROCESS,
 ) -> list[Partition]:
     """Return the partitions of `logs`, in ascending order of users.
 
@@ -157,7 +157,7 @@ def partitions(
         scratch: an empty folder. Rows of large groups of files are written to it again, partitioned by user. They take
             as much disk space as before. Keep the folder until all partitions are read.
         target: weight up to which a partition is filled.
-        processes: number of processes that partition by user.
+        executor: where rows are partitioned by user.
 
     Raises:
         LogsError: a file cannot be read.
@@ -172,7 +172,7 @@ def partitions(
                 made.append(current)
             current = Partition((), ())
             tables = (logs.events, part.events, 1), (logs.requests, part.requests, REQUEST_WEIGHT)
-            ranges = partition_by_user(tables, scratch / f"{len(made):05d}", target=target, processes=processes)
+            ranges = partition_by_user(tables, scratch / f"{len(made):05d}", target=target, executor=executor)
             made += [Partition(*segments) for segments in ranges]
             continue
         if current.weight and current.weight + part.weight > target:
@@ -253,8 +253,9 @@ def map_partitions(
     """
     found = survey(logs)
     with scratch_folder(logs.path) as scratch:
-        parts = partitions(logs, found, scratch=scratch, target=target, processes=processes)
-        mapped = map_ordered(partial(_apply, function, logs), parts, processes=processes)
+        executor = Local(processes)
+        parts = partitions(logs, found, scratch=scratch, target=target, executor=executor)
+        mapped = executor.map_ordered(partial(_apply, function, logs), parts)
         yield from progress(mapped, what="parts", total=len(parts))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from edgerec.core.atomic import write_json
 from edgerec.core.documents import read_object
 from edgerec.core.errors import InputError
+from edgerec.core.executor import Executor
 from edgerec.core.resumable import ResumableFolder
 from edgerec.data.logs import LogsFolder
 from edgerec.data.partition import Partition, partitions, survey
@@ -45,7 +47,7 @@ def make_plan(
     validation_fraction: float,
     *,
     target: int,
-    processes: int,
+    executor: Executor,
     allow_empty: bool = False,
 ) -> Plan:
     """Return the plan of an interrupted run if there is one. Otherwise partition the logs and store the plan.
@@ -58,9 +60,11 @@ def make_plan(
         return known
     seen = survey(logs)
     validation_from, test_from = periods(seen.times, test_from, validation_fraction, allow_empty=allow_empty)
-    ranges = work.scratch / "ranges"
-    shutil.rmtree(ranges, ignore_errors=True)
-    made = partitions(logs, seen, scratch=ranges, target=target, processes=processes)
+    for old in work.scratch.glob("ranges-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    # With a new name: on a cluster, a task of an interrupted command may still write into the old folder.
+    ranges = work.scratch / f"ranges-{secrets.token_hex(4)}"
+    made = partitions(logs, seen, scratch=ranges, target=target, executor=executor)
     rows = [
         [[(str(one.file.absolute()), one.rows, one.offset) for one in part] for part in (p.events, p.requests)]
         for p in made

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +17,7 @@ from edgerec.core.arrays import save_array
 from edgerec.core.atomic import write_json
 from edgerec.core.console import progress
 from edgerec.core.documents import read_object
-from edgerec.core.parallel import map_ordered
+from edgerec.core.executor import Executor
 from edgerec.core.resumable import ResumableFolder
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.encode import Encoding, encode, from_note, to_note
@@ -62,7 +65,7 @@ def make_shards(
     plan: Plan,
     limits: Limits,
     fitted: FittedRun | None,
-    processes: int,
+    executor: Executor,
     *,
     where: str,
 ) -> SamplesHead:
@@ -74,7 +77,7 @@ def make_shards(
         plan: the partitions and the periods.
         limits: the largest lengths.
         fitted: the run whose fitted features and vocabularies are used.
-        processes: number of processes.
+        executor: where partitions are counted and encoded.
         where: the path of the logs that the samples store.
 
     Returns:
@@ -86,12 +89,14 @@ def make_shards(
     """
     index = ItemIndex.of(logs.items[ITEM_ID].to_numpy())
     facts = catalogue_facts(logs.items, logs.spec)
+    for old in work.scratch.glob("attempt-*"):
+        shutil.rmtree(old, ignore_errors=True)
     arrays: dict[str, Any] = {"ids": index.ids, "table": index.table, "keys": facts.keys, "numbers": facts.numbers}
     for name, array in arrays.items():
         save_array(work.scratch / f"{name}.npy", array, what="samples")
     tasks = [_Task(number, partition, work) for number, partition in enumerate(plan.partitions)]
     spec, vocabularies = (
-        (fitted.spec, dict(fitted.vocabularies)) if fitted else _fit(tasks, logs, plan, limits, processes)
+        (fitted.spec, dict(fitted.vocabularies)) if fitted else _fit(tasks, logs, plan, limits, executor)
     )
     ItemTable.encode(logs.items, spec, vocabularies).save(work.path / ITEMS)
     save_vocabularies(vocabularies, work.path / VOCABULARY)
@@ -110,7 +115,7 @@ def make_shards(
         repeated_items=logs.head.repeated_items or fitted is None,
     )
     encoding = partial(_encode, how=how)
-    notes = progress(map_ordered(encoding, tasks, processes=processes), what="encode", total=len(tasks))
+    notes = progress(executor.map_ordered(encoding, tasks), what="encode", total=len(tasks))
     done = [from_note(note) for note in notes]
     return SamplesHead(
         name=logs.head.name,
@@ -127,7 +132,7 @@ def make_shards(
 
 
 def _fit(
-    tasks: Sequence[_Task], logs: LogsFolder, plan: Plan, limits: Limits, processes: int
+    tasks: Sequence[_Task], logs: LogsFolder, plan: Plan, limits: Limits, executor: Executor
 ) -> tuple[FeatureSpec, dict[str, Vocabulary]]:
     """Count the partitions that are not counted yet. Return the fitted specification and the vocabularies."""
     events, requests = _without_files(logs)
@@ -140,7 +145,7 @@ def _fit(
         until=plan.validation_from,
         repeated_items=logs.head.repeated_items,
     )
-    notes = progress(map_ordered(counting, tasks, processes=processes), what="fit", total=len(tasks))
+    notes = progress(executor.map_ordered(counting, tasks), what="fit", total=len(tasks))
     load = partial(load_counted, spec=logs.spec, items=len(logs.items))
     counted = (load(task.counts(), note) for task, note in zip(tasks, notes, strict=True))
     return fit(logs.spec, counted, logs.items)
@@ -177,7 +182,9 @@ def _count(
         until=until,
         repeated_items=repeated_items,
     )
-    note = save_counted(counted, task.counts())
+    with _attempt(task) as attempt:
+        note = save_counted(counted, attempt / "counts.npz")
+        (attempt / "counts.npz").replace(task.counts())
     write_json(file, note)
     return note
 
@@ -187,9 +194,28 @@ def _encode(task: _Task, *, how: Encoding) -> dict[str, Any]:
     note = task.work.finished(part)
     if note is None:
         folder = task.work.path / SHARDS / part
-        note = to_note(encode(task.partition, how, items=task.items(), catalogue=task.facts(), folder=folder))
-        task.work.finish(part, note, folder.iterdir())
+        with _attempt(task) as attempt:
+            own = attempt / part
+            note = to_note(encode(task.partition, how, items=task.items(), catalogue=task.facts(), folder=own))
+            folder.mkdir(exist_ok=True)
+            files = [file.replace(folder / file.name) for file in own.iterdir()]
+        task.work.finish(part, note, files)
     return note
+
+
+@contextlib.contextmanager
+def _attempt(task: _Task) -> Iterator[Path]:
+    """Yield a new folder for the files of a task. They are renamed when all of them are written.
+
+    On a cluster, a task may run twice at the same time: a worker that was thought dead may still work. Both write the
+    same bytes, so it does not matter which of them renames its files last. If the command ended meanwhile, the scratch
+    folder does not exist, and the task fails before it can change anything.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"attempt-{task.number:05d}-", dir=task.work.scratch))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _total(counts: Iterable[SplitCounts]) -> SplitCounts:

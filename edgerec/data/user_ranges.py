@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerec.core.parallel import map_ordered
+from edgerec.core.executor import ONE_PROCESS, Executor
+from edgerec.core.leftovers import temporary_file
 from edgerec.data.logs import write_table
 from edgerec.data.parts import Parts
 from edgerec.data.schema import USER_ID
@@ -51,7 +52,7 @@ def partition_by_user(
     folder: Path,
     *,
     target: int,
-    processes: int = 1,
+    executor: Executor = ONE_PROCESS,
 ) -> Iterator[list[tuple[Segment, ...]]]:
     """Yield ranges of users with about the weight `target`, in ascending order.
 
@@ -61,7 +62,7 @@ def partition_by_user(
         tables: events and requests.
         folder: the folder of the new files. It is created.
         target: weight of a range. A user who weighs more gets a range of their own.
-        processes: number of processes.
+        executor: where slices are written.
 
     Raises:
         LogsError: a file cannot be read.
@@ -76,7 +77,7 @@ def partition_by_user(
             for number, piece in enumerate(_slices(segments, SLICE // weight))
         ]
         ranges: list[list[Segment]] = [[] for _ in range(len(bounds) + 1)]
-        for slice_, counts in zip(slices, map_ordered(_write, slices, processes=processes), strict=True):
+        for slice_, counts in zip(slices, executor.map_ordered(_write, slices), strict=True):
             offset = 0
             for number, count in enumerate(counts):
                 if count:
@@ -95,7 +96,10 @@ def _write(task: _Slice) -> list[int]:
     rows = read_segments(task.parts, [task.segment])
     ranges = np.searchsorted(task.bounds, rows[USER_ID].to_numpy(), side="right")
     order = np.argsort(ranges, kind="stable")
-    write_table(rows[order], task.file, compression="lz4", row_group_size=ROW_GROUP, statistics=False)
+    # Atomically: on a cluster, a worker that was thought dead may write the same file at the same time.
+    with temporary_file(task.file) as partial:
+        write_table(rows[order], partial, compression="lz4", row_group_size=ROW_GROUP, statistics=False)
+        partial.replace(task.file)
     counts: list[int] = np.bincount(ranges, minlength=len(task.bounds) + 1).tolist()
     return counts
 

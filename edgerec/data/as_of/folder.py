@@ -15,6 +15,7 @@ from typing import Any
 from edgerec.core.atomic import output_folder
 from edgerec.core.console import progress
 from edgerec.core.errors import InputError
+from edgerec.core.executor import Local
 from edgerec.core.leftovers import temporary_folder
 from edgerec.core.parallel import map_ordered
 from edgerec.core.paths import AnyPath, to_path
@@ -124,7 +125,7 @@ def fill_folder(
         events=replace(logs.events, columns=tuple(logs.events.schema)),
         requests=replace(logs.requests, columns=tuple(logs.requests.schema)),
     )
-    parts = partitions(logs, survey(logs), scratch=scratch / "users", target=target, processes=processes)
+    parts = partitions(logs, survey(logs), scratch=scratch / "users", target=target, executor=Local(processes))
     tasks = list(enumerate(parts))
     timelines = _sort_facts(logs, absent, tasks, scratch, processes)
     for name in (EVENTS, REQUESTS):
