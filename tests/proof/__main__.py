@@ -88,6 +88,10 @@ PROOFS = {
         "every command of README and the docs runs, at a small size; give pages, such as README.md, to choose some",
         "-m tests.proof.docs_commands",
     ),
+    "cluster": Proof(
+        "samples of 20 million exposures have equal bytes on two dask workers, also when one is killed; --users 26600",
+        "-m tests.proof.cluster",
+    ),
     "patch_kills": Proof(
         "a device that is killed while it trains a patch has the patch of one training, whole, and loses nothing",
         "-m tests.proof.patch_kills",
