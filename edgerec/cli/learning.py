@@ -11,6 +11,7 @@ from edgerec.cli.command import need
 from edgerec.cli.options import (
     BY_SIZE,
     PATH,
+    SAMPLES,
     ModelOption,
     WholeNumber,
     batch_size_option,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("samples", type=PATH)
+@click.argument("samples", type=SAMPLES)
 @out_option("run")
 @config_option("training settings (docs/training.md). The options below replace its values.")
 @click.option("--model", cls=ModelOption)
@@ -129,7 +130,7 @@ def train(
 
 
 @click.command()
-@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="[RUN] SAMPLES")
+@click.argument("paths", type=SAMPLES, nargs=-1, required=True, metavar="[RUN] SAMPLES")
 @split_option(["train", "validation", "test"], "Split of the samples to evaluate on.")
 @click.option(
     "--oracle",
@@ -177,7 +178,7 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 
 
 @click.command()
-@click.argument("samples", type=PATH)
+@click.argument("samples", type=SAMPLES)
 @out_option("ablation")
 @click.option(
     "--seeds",
@@ -244,7 +245,7 @@ def ablate(
 
 
 @click.command(name="train")
-@click.argument("samples", type=PATH)
+@click.argument("samples", type=SAMPLES)
 @config_option("training settings, as for `edgerec train`. The model is always crban.")
 @batch_size_option
 @click.option(

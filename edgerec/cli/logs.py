@@ -14,6 +14,8 @@ import click
 
 from edgerec.cli.command import need
 from edgerec.cli.options import (
+    FOLDER_OR_URL,
+    LOGS,
     PATH,
     WholeNumber,
     config_default,
@@ -71,7 +73,7 @@ def simulate(
 
 
 @click.command()
-@click.argument("logs", type=PATH)
+@click.argument("logs", type=LOGS)
 @click.option("--features", type=PATH, help="Feature specification (JSON). Default: features.json of the logs.")
 @click.option(
     "--most",
@@ -121,8 +123,8 @@ def as_of(logs: Path, out: Path, features: Path | None, processes: int | None, f
 
 
 @click.command()
-@click.argument("logs", type=PATH)
-@out_option("samples")
+@click.argument("logs", type=FOLDER_OR_URL)
+@out_option("samples", type_=FOLDER_OR_URL)
 @click.option("--features", type=PATH, help="Feature specification (JSON). Default: features.json of the logs.")
 @click.option(
     "--candidates",
@@ -175,8 +177,8 @@ def as_of(logs: Path, out: Path, features: Path | None, processes: int | None, f
 @force_option
 @json_option
 def samples(
-    logs: Path,
-    out: Path,
+    logs: Path | str,
+    out: Path | str,
     features: Path | None,
     candidates: int,
     exposures: int,
@@ -190,7 +192,10 @@ def samples(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make training, validation and test samples from LOGS, split by time."""
+    """Make training, validation and test samples from LOGS, split by time.
+
+    LOGS and --out may be URLs of folders on an object store, such as s3://bucket/logs (docs/clusters.md).
+    """
     if like is not None:
         _check_without("--like", "takes these from the run", "features", "candidates", "exposures", "page_views")
     if cluster is not None:
@@ -199,11 +204,15 @@ def samples(
     need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
+    from edgerec.data.remote.fetch import cached, fetch
+    from edgerec.data.remote.push import check_url_output, push
 
     start = time.perf_counter()
+    if isinstance(out, str):
+        check_url_output(out, head="samples.json", force=force)
     built = write_samples(
-        logs,
-        out,
+        fetch(logs, head="logs.json") if isinstance(logs, str) else logs,
+        cached(out) if isinstance(out, str) else out,
         features=features,
         limits=None if like else {"candidates": candidates, "exposures": exposures, "page_views": page_views},
         like=like,
@@ -211,17 +220,20 @@ def samples(
         validation_fraction=validation_fraction,
         processes=processes or cores(),
         cluster=cluster,
+        logs_path=logs,
         force=force,
         resume=resume,
     )
+    if isinstance(out, str):
+        push(built.path, out, head="samples.json", force=force)
     counts, seconds = built.counts(), time.perf_counter() - start
     speed = _speed(counts["behaviours"]["exposures"], seconds, resume)
     emit({"samples": str(out), **counts, "seconds": seconds, **speed}, as_json=as_json)
 
 
 @click.command()
-@click.argument("logs", type=PATH)
-@click.option("--against", type=PATH, help="Other logs to compare with LOGS.")
+@click.argument("logs", type=LOGS)
+@click.option("--against", type=LOGS, help="Other logs to compare with LOGS.")
 @click.option(
     "--html", type=PATH, help="Also write an HTML page with plots to this file. It needs no network connection."
 )

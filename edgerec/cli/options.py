@@ -26,6 +26,40 @@ PATH = NamedPath(path_type=Path, readable=False)
 """Type of all paths. Click does not check that a path is readable, because the function that reads it does."""
 
 
+class FolderOrUrl(NamedPath):
+    """Type of a folder that may be on an object store. A URL such as s3://bucket/logs stays a text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from edgerec.core.urls import is_url
+
+        return value if is_url(value) else super().convert(value, param, ctx)
+
+
+class Fetched(NamedPath):
+    """Type of a folder that is read. If it is a URL, it is copied from the object store, and the path is the copy's.
+
+    Attributes:
+        head: the name of the file that describes the folder.
+    """
+
+    def __init__(self, head: str) -> None:
+        super().__init__(path_type=Path, readable=False)
+        self.head = head
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from edgerec.core.urls import is_url
+
+        if is_url(value):
+            from edgerec.data.remote.fetch import fetch
+
+            return fetch(value, head=self.head)
+        return super().convert(value, param, ctx)
+
+
+FOLDER_OR_URL = FolderOrUrl(path_type=Path, readable=False)
+LOGS, SAMPLES = Fetched("logs.json"), Fetched("samples.json")
+
+
 class Number(click.FloatRange):
     """Type of a number within bounds. NaN is no number. Its error says what is expected."""
 
@@ -121,9 +155,9 @@ class ModelOption(click.Option):
         return super().get_help_record(ctx)
 
 
-def out_option(what: str) -> Callable[[Command], Command]:
+def out_option(what: str, *, type_: click.Path = PATH) -> Callable[[Command], Command]:
     """Return the option `--out PATH`, the folder to which a command writes `what`."""
-    return click.option("--out", required=True, type=PATH, help=f"Folder to write the {what} to.")
+    return click.option("--out", required=True, type=type_, help=f"Folder to write the {what} to.")
 
 
 def config_option(text: str) -> Callable[[Command], Command]:

@@ -23,6 +23,7 @@ from edgerec.core.executor import Local
 from edgerec.core.faults import first_fault
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import resumable_folder
+from edgerec.core.urls import is_url
 from edgerec.data.fitted_run import open_fitted_run
 from edgerec.data.logs import HEAD as LOGS_HEAD
 from edgerec.data.logs import LogsFolder, open_logs
@@ -72,7 +73,8 @@ def write_samples(
         cluster: the address of a scheduler of dask.distributed, whose workers do the work in place of `processes`
             (docs/clusters.md). They need the same installation, and the same files under the same paths.
         target: weight up to which a partition is filled; see `edgerec.data.partition`.
-        logs_path: the path of the logs that the samples store; default: `logs`. Give it if the logs will be moved.
+        logs_path: the path or the URL of the logs that the samples store; default: `logs`. Give it if the logs will
+            be moved.
         force: replace `path` if it exists, and delete the partial results of an interrupted run.
         resume: continue an interrupted run.
 
@@ -89,7 +91,9 @@ def write_samples(
     """
     logs, path = to_path(logs, "write_samples: `logs`"), to_path(path, "write_samples: `path`")
     features = None if features is None else to_path(features, "write_samples: `features`")
-    logs_path = logs if logs_path is None else to_path(logs_path, "write_samples: `logs_path`")
+    if logs_path is None:
+        logs_path = logs
+    where = str(logs_path if is_url(logs_path) else to_path(logs_path, "write_samples: `logs_path`").absolute())
     if limits is not None:
         check_mapping(limits, "write_samples: `limits`")
     try:
@@ -122,7 +126,6 @@ def write_samples(
     opened = open_logs(logs, spec=fitted.spec if fitted else load_spec(features) if features else None)
     if test_from is None:
         test_from = opened.head.test_from
-    where = str(logs_path.absolute())
     job = {
         "version": __version__,
         "format": FORMAT,

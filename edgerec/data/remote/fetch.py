@@ -1,0 +1,104 @@
+"""Copy a folder from an object store to a local folder. A second copy downloads only what has changed."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from edgerec.core.atomic import write_json
+from edgerec.core.console import progress
+from edgerec.core.documents import read_object
+from edgerec.core.errors import FormatError
+from edgerec.core.hashing import sha256_bytes
+from edgerec.core.leftovers import temporary_file
+from edgerec.core.resumable import held
+from edgerec.core.urls import open_store, shown_url, store_errors
+from edgerec.core.written import LAYOUTS
+
+INDEX = ".edgerec-fetched.json"
+"""In the local folder: the size and the version of each object that was copied."""
+SKIPPED = re.compile(r"truth/.*")
+"""Files that no command needs to make samples or to train."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of local copies: ``$EDGEREC_CACHE``, or ``edgerec`` in the user's folder for caches."""
+    given = os.environ.get("EDGEREC_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgerec"
+
+
+def cached(url: str) -> Path:
+    """Return the local folder for the copy of `url`. Its name begins with a hash of the URL."""
+    url = url.rstrip("/")
+    name = re.sub(r"[^\w.-]", "_", url.rpartition("/")[2])[-60:]
+    return (cache_folder() / f"{sha256_bytes(url.encode())[:16]}-{name}").absolute()
+
+
+def fetch(url: str, *, head: str) -> Path:
+    """Copy the folder `url` into the cache, and return the path of the copy. The file `head` is copied last.
+
+    Objects that have the same size and version as at the last copy are not downloaded again. Objects that EdgeRec does
+    not read are left out.
+
+    Args:
+        url: a folder that EdgeRec wrote.
+        head: the name of the file that describes the folder, a key of `edgerec.core.written.LAYOUTS`.
+
+    Raises:
+        FormatError: the folder has no `head`, or it changed while it was copied.
+        InputError: the folder cannot be read.
+        OutputError: another process is copying it, or the disk is full.
+        MissingExtraError: fsspec, or its package for the protocol, is not installed.
+    """
+    store, root = open_store(url)
+    target = cached(url)
+    layout = LAYOUTS[head]
+    with held(target, busy="wait until it ends"):
+        with store_errors(url):
+            objects = _objects(store, root)
+        if head not in objects:
+            raise FormatError(
+                f"{shown_url(url)} has no {head}: it is not a folder of {layout.kind}, or its upload has not ended"
+            )
+        named = re.compile("|".join(f"(?:{each})" for each in layout.files), re.ASCII)
+        wanted = {key: each for key, each in objects.items() if named.fullmatch(key) and not SKIPPED.fullmatch(key)}
+        known = read_object(target / INDEX) or {}
+        (target / INDEX).unlink(missing_ok=True)
+        for file in [each for each in target.rglob("*") if each.is_file()]:
+            if file.relative_to(target).as_posix() not in wanted:
+                file.unlink()
+        changed = [key for key, stamp in wanted.items() if not _has(target / key, known.get(key), stamp)]
+        if changed:
+            (target / head).unlink(missing_ok=True)
+            changed = sorted({*changed, head}, key=lambda key: (key == head, key))
+        for key in progress(changed, what="download", total=len(changed)):
+            (target / key).parent.mkdir(parents=True, exist_ok=True)
+            with temporary_file(target / key) as partial, store_errors(url):
+                store.get_file(f"{root}/{key}", str(partial))
+                partial.chmod(0o644)
+                partial.replace(target / key)
+        with store_errors(url):
+            after = _objects(store, root)
+        if any(after.get(key) != stamp for key, stamp in wanted.items()):
+            (target / head).unlink(missing_ok=True)
+            raise FormatError(f"{shown_url(url)} changed while it was copied: run the command again")
+        write_json(target / INDEX, wanted)
+    return target
+
+
+def _objects(store: Any, root: str) -> dict[str, list[Any]]:
+    """Return the size and the version of each object in the folder, by its name within the folder."""
+    store.invalidate_cache()
+    found = store.find(root, detail=True)
+    return {key[len(root) + 1 :]: [info["size"], _stamp(info)] for key, info in found.items() if key != root}
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    """Return what changes when an object is written again: its tag, or its time."""
+    return str(next((info[name] for name in ("ETag", "etag", "LastModified", "mtime", "created") if name in info), ""))
+
+
+def _has(file: Path, known: Any, stamp: list[Any]) -> bool:
+    return known == stamp and file.is_file() and file.stat().st_size == stamp[0]

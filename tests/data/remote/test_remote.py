@@ -1,0 +1,148 @@
+"""Folders are copied from a store and uploaded to it. The store here is fsspec's local file system, by URL.
+
+`python -m tests.proof.object_store` does the same against a real object store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from edgerec.core.errors import FormatError, InputError, MissingExtraError, OutputError
+from edgerec.core.urls import open_store, shown_url, store_errors
+from edgerec.data.build_samples import write_samples
+from edgerec.data.logs import write_logs
+from edgerec.data.remote.fetch import INDEX, cached, fetch
+from edgerec.data.remote.push import RECORD, push
+from tests.command_line import document, edgerec_here, error_line
+from tests.data.test_repeated_tasks import content
+from tests.synthetic import make_logs
+
+pytest.importorskip("fsspec", reason="needs the extra `remote`")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the URL `url_of` stands for. It has logs, which are also in the folder `logs` beside it."""
+    monkeypatch.setenv("EDGEREC_CACHE", str(tmp_path / "cache"))
+    write_logs(make_logs(users=6), tmp_path / "logs")
+    write_logs(make_logs(users=6), tmp_path / "store" / "logs")
+    return tmp_path / "store"
+
+
+def url_of(folder: Path) -> str:
+    return f"file://{folder}"
+
+
+def test_samples_by_url_equal_local_ones(store: Path, tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    write_samples(tmp_path / "logs", local, logs_path=url_of(store / "logs"))
+    command = ["samples", url_of(store / "logs"), "--out", url_of(store / "samples"), "--processes", "1", "--json"]
+    assert document(edgerec_here(*command))["samples"] == url_of(store / "samples")
+    there = content(store / "samples")
+    assert sorted(json.loads(there.pop(RECORD))) == sorted(there)
+    assert there == content(local)
+    assert "exists already" in error_line(edgerec_here(*command))
+    copy = fetch(url_of(store / "samples"), head="samples.json")
+    found = content(copy)
+    assert found.pop(INDEX)
+    assert found == content(local)
+
+
+def test_equal_files_are_neither_uploaded_nor_downloaded_again(store: Path, tmp_path: Path) -> None:
+    url = url_of(store / "copy")
+    assert push(tmp_path / "logs", url, head="logs.json") == len(content(tmp_path / "logs"))
+    times = {file: file.stat().st_mtime_ns for file in (store / "copy").rglob("*")}
+    assert push(tmp_path / "logs", url, head="logs.json", force=True) == 0
+    assert {file: file.stat().st_mtime_ns for file in (store / "copy").rglob("*")} == times
+    copy = fetch(url, head="logs.json")
+    times = {file: file.stat().st_mtime_ns for file in copy.rglob("*.parquet")}
+    fetch(url, head="logs.json")
+    assert {file: file.stat().st_mtime_ns for file in copy.rglob("*.parquet")} == times
+    other = make_logs(users=7)
+    write_logs(other, tmp_path / "other")
+    push(tmp_path / "other", url, head="logs.json", force=True)
+    found = content(fetch(url, head="logs.json"))
+    found.pop(INDEX)
+    assert found == content(tmp_path / "other")
+
+
+def test_half_an_upload_is_not_readable(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that is stopped at any operation leaves no head, or a complete folder."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    write_logs(make_logs(users=7), tmp_path / "newer")
+    url, stops = url_of(store / "copy"), 0
+    for stop in range(100):
+        push(tmp_path / "logs", url, head="logs.json", force=True)
+        calls = iter(range(100))
+
+        def stopping(name: str, at: int = stop, calls: object = calls) -> object:
+            real = getattr(LocalFileSystem, name)
+
+            def call(*args: object, **more: object) -> object:
+                if next(calls) == at:  # type: ignore[call-overload]
+                    raise KeyboardInterrupt
+                return real(*args, **more)
+
+            return call
+
+        try:
+            with monkeypatch.context() as patch:
+                for name in ("put_file", "rm_file", "pipe_file"):
+                    patch.setattr(LocalFileSystem, name, stopping(name))
+                push(tmp_path / "newer", url, head="logs.json", force=True)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+        if (store / "copy" / "logs.json").exists():
+            assert stop == 0
+            continue
+        with pytest.raises(FormatError, match=r"has no logs\.json.*its upload has not ended"):
+            fetch(url, head="logs.json")
+    assert stops > 3
+    found = content(fetch(url, head="logs.json"))
+    found.pop(INDEX)
+    assert found == content(tmp_path / "newer")
+
+
+def test_a_folder_that_changes_while_it_is_copied_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    real = LocalFileSystem.get_file
+
+    def change(self: LocalFileSystem, source: str, *args: object, **more: object) -> object:
+        real(self, source, *args, **more)
+        os.utime(source, ns=(0, 0))
+        return None
+
+    monkeypatch.setattr(LocalFileSystem, "get_file", change)
+    with pytest.raises(FormatError, match="changed while it was copied"):
+        fetch(url_of(store / "logs"), head="logs.json")
+    assert not (cached(url_of(store / "logs")) / "logs.json").exists()
+
+
+def test_foreign_objects_are_neither_read_nor_overwritten(store: Path, tmp_path: Path) -> None:
+    (store / "logs" / "mine.txt").write_text("mine")
+    assert not (fetch(url_of(store / "logs"), head="logs.json") / "mine.txt").exists()
+    with pytest.raises(OutputError, match=r"contains mine\.txt, which EdgeRec did not write"):
+        push(tmp_path / "logs", url_of(store / "logs"), head="logs.json", force=True)
+    assert (store / "logs" / "mine.txt").read_text() == "mine"
+
+
+def test_faults_are_one_line_without_secrets(store: Path) -> None:
+    with pytest.raises(FormatError, match=r"nothing has no logs\.json"):
+        fetch(url_of(store / "nothing"), head="logs.json")
+    with pytest.raises(InputError, match="check the address"):
+        open_store("nonsense://bucket/logs")
+    with pytest.raises(MissingExtraError, match="needs adlfs: install it"):
+        open_store("abfs://bucket/logs")
+    assert shown_url("s3://me:secret@host/logs?token=secret") == "s3://host/logs"
+    with pytest.raises(InputError, match="the access is denied") as caught, store_errors("s3://a:secret@b/c"):
+        raise PermissionError("key AKIA secret")
+    assert "secret" not in str(caught.value)
+    line = error_line(edgerec_here("stats", url_of(store / "nothing")))
+    assert "has no logs.json" in line
