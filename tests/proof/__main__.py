@@ -92,6 +92,10 @@ PROOFS = {
         "samples of 20 million exposures have equal bytes on two dask workers, also when one is killed; --users 26600",
         "-m tests.proof.cluster",
     ),
+    "object_store": Proof(
+        "samples from and to a real S3 store have the bytes of local ones, and no killed upload can be read",
+        "-m tests.proof.object_store",
+    ),
     "patch_kills": Proof(
         "a device that is killed while it trains a patch has the patch of one training, whole, and loses nothing",
         "-m tests.proof.patch_kills",

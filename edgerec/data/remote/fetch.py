@@ -14,13 +14,17 @@ from edgerec.core.errors import FormatError
 from edgerec.core.hashing import sha256_bytes
 from edgerec.core.leftovers import temporary_file
 from edgerec.core.resumable import held
+from edgerec.core.text import shown
 from edgerec.core.urls import open_store, shown_url, store_errors
 from edgerec.core.written import LAYOUTS
 
 INDEX = ".edgerec-fetched.json"
 """In the local folder: the size and the version of each object that was copied."""
-SKIPPED = re.compile(r"truth/.*")
-"""Files that no command needs to make samples or to train."""
+RECORD = "edgerec-upload.json"
+"""The object in which `edgerec.data.remote.push` records what it has uploaded."""
+SKIPPED = re.compile(rf"truth/.*|{re.escape(RECORD)}|(.*/)?[._][^/]*", re.DOTALL)
+"""Objects that no command reads: the truth of a simulation, and hidden files. Other names are free: logs that other
+programs wrote may have any names of parts."""
 
 
 def cache_folder() -> Path:
@@ -39,8 +43,8 @@ def cached(url: str) -> Path:
 def fetch(url: str, *, head: str) -> Path:
     """Copy the folder `url` into the cache, and return the path of the copy. The file `head` is copied last.
 
-    Objects that have the same size and version as at the last copy are not downloaded again. Objects that EdgeRec does
-    not read are left out.
+    Objects that have the same size and version as at the last copy are not downloaded again. The truth of a
+    simulation and hidden files are left out.
 
     Args:
         url: a folder that EdgeRec wrote.
@@ -62,8 +66,9 @@ def fetch(url: str, *, head: str) -> Path:
             raise FormatError(
                 f"{shown_url(url)} has no {head}: it is not a folder of {layout.kind}, or its upload has not ended"
             )
-        named = re.compile("|".join(f"(?:{each})" for each in layout.files), re.ASCII)
-        wanted = {key: each for key, each in objects.items() if named.fullmatch(key) and not SKIPPED.fullmatch(key)}
+        wanted = {key: stamp for key, stamp in objects.items() if not SKIPPED.fullmatch(key)}
+        for key in wanted:
+            _check_name(key, url)
         known = read_object(target / INDEX) or {}
         (target / INDEX).unlink(missing_ok=True)
         for file in [each for each in target.rglob("*") if each.is_file()]:
@@ -86,6 +91,13 @@ def fetch(url: str, *, head: str) -> Path:
             raise FormatError(f"{shown_url(url)} changed while it was copied: run the command again")
         write_json(target / INDEX, wanted)
     return target
+
+
+def _check_name(key: str, url: str) -> None:
+    """Check that an object's name is a path inside the folder. A store allows any name."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in key or "\\" in key:
+        raise FormatError(f"{shown_url(url)} has an object with the name {shown(key[:200])}: remove it")
 
 
 def _objects(store: Any, root: str) -> dict[str, list[Any]]:

@@ -17,10 +17,9 @@ from edgerec.core.errors import OutputError
 from edgerec.core.hashing import sha256_file
 from edgerec.core.urls import open_store, shown_url, store_errors
 from edgerec.core.written import LAYOUTS
-from edgerec.data.remote.fetch import _objects
+from edgerec.data.remote.fetch import RECORD, _objects
 
-RECORD = "edgerec-upload.json"
-"""The object with the SHA-256 of each uploaded file. It is written before the head, and removed before any change."""
+# The record has the SHA-256 of each uploaded file. It is written before the head, and removed before any change.
 
 
 def check_url_output(url: str, *, head: str, force: bool) -> None:

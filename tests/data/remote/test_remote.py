@@ -15,7 +15,7 @@ from edgerec.core.errors import FormatError, InputError, MissingExtraError, Outp
 from edgerec.core.urls import open_store, shown_url, store_errors
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
-from edgerec.data.remote.fetch import INDEX, cached, fetch
+from edgerec.data.remote.fetch import INDEX, _check_name, cached, fetch
 from edgerec.data.remote.push import RECORD, push
 from tests.command_line import document, edgerec_here, error_line
 from tests.data.test_repeated_tasks import content
@@ -125,9 +125,17 @@ def test_a_folder_that_changes_while_it_is_copied_is_refused(store: Path, monkey
     assert not (cached(url_of(store / "logs")) / "logs.json").exists()
 
 
-def test_foreign_objects_are_neither_read_nor_overwritten(store: Path, tmp_path: Path) -> None:
+def test_parts_may_have_any_name_inside_the_folder(store: Path) -> None:
+    part = store / "logs" / "events" / "part-00000.parquet"
+    part.rename(part.with_name("2026-01-01.parquet"))
+    assert (fetch(url_of(store / "logs"), head="logs.json") / "events" / "2026-01-01.parquet").is_file()
+    for key in ("../../evil", "events/../../evil", "/evil", "events//part", "a\\..\\b", "a\0b"):
+        with pytest.raises(FormatError, match="has an object with the name"):
+            _check_name(key, "s3://bucket/logs")
+
+
+def test_foreign_objects_are_not_overwritten(store: Path, tmp_path: Path) -> None:
     (store / "logs" / "mine.txt").write_text("mine")
-    assert not (fetch(url_of(store / "logs"), head="logs.json") / "mine.txt").exists()
     with pytest.raises(OutputError, match=r"contains mine\.txt, which EdgeRec did not write"):
         push(tmp_path / "logs", url_of(store / "logs"), head="logs.json", force=True)
     assert (store / "logs" / "mine.txt").read_text() == "mine"
