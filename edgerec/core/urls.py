@@ -57,9 +57,10 @@ def store_errors(url: str, *, writing: bool = False) -> Iterator[None]:
     except (InputError, OutputError, MissingExtraError):
         raise
     except Exception as error:
-        reason = {
+        reasons: dict[type[Exception], str] = {
             FileNotFoundError: "it does not exist",
             PermissionError: "the access is denied: check the credentials and their permissions",
-        }.get(type(error), f"{type(error).__name__}: check the address and the credentials")
+        }
+        reason = reasons.get(type(error), f"{type(error).__name__}: check the address and the credentials")
         kind = OutputError if writing else InputError
         raise kind(f"{shown_url(url)} cannot be {'written' if writing else 'read'} ({reason})") from None
