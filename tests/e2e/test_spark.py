@@ -22,7 +22,9 @@ JOB = Path(__file__).parents[2] / "examples" / "spark" / "bucket_by_user.py"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="needs pyspark and Java 17"),
+    pytest.mark.skipif(
+        not all(map(importlib.util.find_spec, ("pyspark", "pandas"))), reason="needs pyspark, pandas and Java 17"
+    ),
 ]
 
 
@@ -33,7 +35,7 @@ def test_bucketed_logs_give_equal_samples(tmp_path: Path) -> None:
         **os.environ,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false "
-        "--conf spark.sql.execution.arrow.maxRecordsPerBatch=50 pyspark-shell",
+        "--conf spark.sql.execution.arrow.maxRecordsPerBatch=50 --conf spark.sql.shuffle.partitions=4 pyspark-shell",
         "PYSPARK_PYTHON": sys.executable,
     }
     command = [sys.executable, JOB, logs, bucketed, "--buckets", "4"]
