@@ -88,6 +88,18 @@ PROOFS = {
         "a device that is killed while it trains a patch has the patch of one training, whole, and loses nothing",
         "-m tests.proof.patch_kills",
     ),
+    "wheel": Proof(
+        "the wheel has every file, and installs and works in empty environments of Python 3.10 to 3.13",
+        f"-m tests.proof.wheel {BUNDLE} build/quickstart/logs",
+    ),
+    "site": Proof(
+        "the documentation builds as a site without a warning, its links work, and it asks nobody else for files",
+        "-m tests.proof.site",
+    ),
+    "container": Proof(
+        "the server's container is built from nothing and serves, read-only and not as root; needs buildah",
+        f"-m tests.proof.container {BUNDLE} build/quickstart/logs",
+    ),
 }
 
 
