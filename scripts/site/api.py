@@ -1,7 +1,7 @@
 """Write the pages of the API reference: a page for each row of the table of docs/python.md, and one for the layers.
 
-The pages name the public names of `edgerec` and `edgerec.layers`. mkdocstrings writes what their docstrings say. It reads
-the source and imports nothing.
+The pages name the public names of `edgerec` and `edgerec.layers`. mkdocstrings writes what their docstrings say. It
+reads the source and imports nothing.
 """
 
 from __future__ import annotations

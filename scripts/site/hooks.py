@@ -12,8 +12,8 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import api  # noqa: E402
-import links  # noqa: E402
+import api
+import links
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| (?:\*\*(?P<group>[^*]+)\*\*|\[(?P<title>[^\]]+)\]\(docs/(?P<page>[^)]+)\)) *\|", re.MULTILINE)
