@@ -5,8 +5,8 @@
 The build is strict: a warning ends it. Then every link and every anchor of each page must exist in the site. No page
 may load a script, a style, a font or a picture from another server, and no list or table of Markdown may be left as
 plain text. At last Chromium opens two pages over HTTP, wide and as on a phone: nothing is written to its console,
-nothing is asked of another server, and no page is wider than the screen. The exit code is 1 if something is wrong. Without
-Chromium the last part is left out, which is reported.
+nothing is asked of another server, and no page is wider than the screen. The exit code is 1 if something is wrong.
+Without Chromium the last part is left out, which is reported.
 """
 
 from __future__ import annotations

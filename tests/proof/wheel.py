@@ -1,6 +1,6 @@
 """Build the distributions, and install the wheel into empty environments of several versions of Python.
 
-    python -m tests.proof.wheel BUNDLE LOGS [--python 3.11]... [--extra device]... [--page PAGE] [--json]
+    python -m tests.proof.wheel BUNDLE LOGS [--python 3.11]... [--extra device]... [--out FILE] [--page PAGE] [--json]
 
 The build has all files that git tracks and nothing else. In each environment the wheel is installed with one extra:
 first pip downloads all wheels, then it installs them without a network, which is timed. Then commands run there:
@@ -10,12 +10,16 @@ is not found is reported. The exit code is 1 if anything failed, or if `device` 
 what is left after `trim` deleted what a device does not need. `--page` writes the table between the marker lines of a
 page.
 
+`--out` writes the result to a file after each environment. If the file exists and is of the same wheel, what it has is
+not measured again. So a long run can be stopped, and run for some versions first.
+
 Default: `base`, `device` and `all` with each Python, and all extras of `EXTRAS` with Python 3.11.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -40,32 +44,46 @@ COLUMNS = ("extra", "Python", "packages", "download, MB", "installed, MB", "trim
 def run(out: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Build and measure. Return a document with the sizes, a row for each environment, and all faults."""
     built = build(out / "dist")
-    faults = list(built.faults)
-    rows = []
-    not_tried = []
+    document: dict[str, Any] = {
+        "wheel_bytes": built.wheel.stat().st_size,
+        "sdist_bytes": built.sdist.stat().st_size,
+        "rows": _kept(options.out, built.wheel.stat().st_size),
+        "not_tried": [],
+    }
     for version in options.python or PYTHONS:
         python = find_python(version)
         if python is None:
-            not_tried.append(version)
+            document["not_tried"].append(version)
             continue
         for extra in options.extra or (EXTRAS if version == SIZED else ON_EACH):
+            if any((short(row["python"]), row["extra"]) == (version, extra) for row in document["rows"]):
+                continue
             log(f"wheel: Python {version}, {extra}")
             with TemporaryDirectory(prefix="environment-", dir=out) as folder:
                 paths = {"bundle": options.bundle.resolve(), "logs": options.logs.resolve()}
                 row = measure(python, built.wheel, extra, folder=Path(folder) / "new", **paths)
-            rows.append(row)
             log(f"wheel: {row.size / 1e6:.0f} MB, {row.seconds:.0f} s, {', '.join(row.steps)} {row.fault}")
-            if row.fault:
-                faults.append(f"Python {row.python}, {extra}: {row.fault}")
-            if extra == "device" and max(row.download, row.trimmed or 0) > LARGEST_DEVICE:
-                faults.append(f"Python {row.python}: the wheels or the trimmed packages of device exceed 100 MB")
-    return {
-        "wheel_bytes": built.wheel.stat().st_size,
-        "sdist_bytes": built.sdist.stat().st_size,
-        "rows": [row.document() for row in rows],
-        "not_tried": not_tried,
-        "faults": faults,
-    }
+            document["rows"].append(row.document())
+            document["faults"] = [*built.faults, *_faults(document["rows"])]
+            if options.out:
+                options.out.write_text(json.dumps(document, indent=2) + "\n")
+    return {**document, "faults": [*built.faults, *_faults(document["rows"])]}
+
+
+def _kept(path: Path | None, wheel_bytes: int) -> list[dict[str, Any]]:
+    """Return the rows without a fault of an earlier run for a wheel of the same size."""
+    if path is None or not path.is_file():
+        return []
+    earlier = json.loads(path.read_text("utf-8"))
+    return [row for row in earlier["rows"] if not row["fault"]] if earlier["wheel_bytes"] == wheel_bytes else []
+
+
+def _faults(rows: list[dict[str, Any]]) -> list[str]:
+    faults = [f"Python {row['python']}, {row['extra']}: {row['fault']}" for row in rows if row["fault"]]
+    for row in rows:
+        if row["extra"] == "device" and max(row["download"], row["trimmed"] or 0) > LARGEST_DEVICE:
+            faults.append(f"Python {row['python']}: the wheels or the trimmed packages of device exceed 100 MB")
+    return faults
 
 
 def cells(document: dict[str, Any]) -> list[list[str]]:
@@ -108,6 +126,7 @@ def main() -> int:
     parser.add_argument("logs", type=Path)
     parser.add_argument("--python", action="append", choices=PYTHONS)
     parser.add_argument("--extra", action="append", choices=EXTRAS)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--page", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
