@@ -10,8 +10,8 @@ is not found is reported. The exit code is 1 if anything failed, or if `device` 
 what is left after `trim` deleted what a device does not need. `--page` writes the table between the marker lines of a
 page.
 
-`--out` writes the result to a file after each environment. If the file exists and is of the same wheel, what it has is
-not measured again. So a long run can be stopped, and run for some versions first.
+`--out` writes the result to a file after each environment. What the file has already is not measured again, so a long
+run can be stopped, or done in parts. Delete the file after a change.
 
 Default: `base`, `device` and `all` with each Python, and all extras of `EXTRAS` with Python 3.11.
 """
@@ -47,7 +47,7 @@ def run(out: Path, options: argparse.Namespace) -> dict[str, Any]:
     document: dict[str, Any] = {
         "wheel_bytes": built.wheel.stat().st_size,
         "sdist_bytes": built.sdist.stat().st_size,
-        "rows": _kept(options.out, built.wheel.stat().st_size),
+        "rows": _kept(options.out),
         "not_tried": [],
     }
     for version in options.python or PYTHONS:
@@ -70,12 +70,11 @@ def run(out: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {**document, "faults": [*built.faults, *_faults(document["rows"])]}
 
 
-def _kept(path: Path | None, wheel_bytes: int) -> list[dict[str, Any]]:
-    """Return the rows without a fault of an earlier run for a wheel of the same size."""
+def _kept(path: Path | None) -> list[dict[str, Any]]:
+    """Return the rows without a fault of an earlier run."""
     if path is None or not path.is_file():
         return []
-    earlier = json.loads(path.read_text("utf-8"))
-    return [row for row in earlier["rows"] if not row["fault"]] if earlier["wheel_bytes"] == wheel_bytes else []
+    return [row for row in json.loads(path.read_text("utf-8"))["rows"] if not row["fault"]]
 
 
 def _faults(rows: list[dict[str, Any]]) -> list[str]:
