@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 import edgerec
+import edgerec.layers
 from edgerec.bundle import manifest
 from edgerec.bundle.manifest import BundleManifest, Parity
 from edgerec.data import logs, samples, schema
@@ -151,6 +153,14 @@ def test_the_version_has_one_place_and_a_section_of_the_changelog() -> None:
     versions = [title for title in titles if title != "Unreleased"]
     assert versions[0] == edgerec.__version__
     assert titles in (versions, ["Unreleased", *versions])
+
+
+def test_the_reference_has_each_public_name_once() -> None:
+    """A name that docs/python.md does not have is an error of `pages`."""
+    pages = runpy.run_path(str(ROOT / "scripts" / "site" / "api.py"))["pages"](ROOT)
+    named = re.findall(r"^      heading: (edgerec[\w.]*)$", "".join(pages.values()), re.MULTILINE)
+    wanted = [f"{module.__name__}.{name}" for module in (edgerec, edgerec.layers) for name in module.__all__]
+    assert sorted(named) == sorted(wanted)
 
 
 def test_the_docs_list_the_layers_of_the_import_contract() -> None:
