@@ -121,18 +121,16 @@ def browser_faults(site: Path, pictures: Path | None) -> list[str]:
         for screen, (width, height) in SCREENS.items():
             for name in SHOWN:
                 page = browser.new_page(viewport={"width": width, "height": height})
-                found = _faults_of_page(page, f"{url}/{name}", width)
+                picture = pictures / f"{Path(name).stem}-{screen}.png" if pictures else None
+                found = _faults_of_page(page, f"{url}/{name}", width, picture)
                 faults += [f"{name}, {screen}: {fault}" for fault in found]
-                if pictures:
-                    pictures.mkdir(exist_ok=True)
-                    page.screenshot(path=pictures / f"{Path(name).stem}-{screen}.png")
                 page.close()
         browser.close()
     return faults
 
 
-def _faults_of_page(page: Any, url: str, width: int) -> list[str]:
-    """Open a page, and search for a word that is surely in the site."""
+def _faults_of_page(page: Any, url: str, width: int, picture: Path | None) -> list[str]:
+    """Open a page, write its picture, and search for a word that is surely in the site."""
     faults: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: faults.append(f"console: {message.text}"))
@@ -142,6 +140,9 @@ def _faults_of_page(page: Any, url: str, width: int) -> list[str]:
     wide = page.evaluate("document.documentElement.scrollWidth")
     if wide > width:
         faults.append(f"the page is {wide} pixels wide")
+    if picture:
+        picture.parent.mkdir(exist_ok=True)
+        page.screenshot(path=picture)
     page.locator("label.md-header__button[for=__search]").dispatch_event("click")
     page.locator("input.md-search__input").fill("BehaviourStore")
     try:
@@ -150,7 +151,6 @@ def _faults_of_page(page: Any, url: str, width: int) -> list[str]:
         faults.append("the search finds nothing")
     host = urlsplit(url).netloc
     faults += [f"asks {other}" for other in asked if urlsplit(other).netloc not in (host, "")]
-    page.keyboard.press("Escape")
     return faults
 
 
