@@ -115,7 +115,7 @@ def start(storage: Storage, bundle: Path, logs: Path, out: Path) -> tuple[str, s
 
 
 def ask(url: str, version: str) -> dict[str, Any]:
-    """Ask as a device does, once the server answers.
+    """Ask as a device does, once the server is ready.
 
     Raises:
         EdgeRecError: the server does not answer within two minutes, or its answer is wrong.
@@ -124,18 +124,17 @@ def ask(url: str, version: str) -> dict[str, Any]:
     with HttpTransport(url, timeout_s=20) as cloud:
         while True:
             try:
-                cloud.ask_time()
+                page = cloud.page(PageRequest(7, 1, version, 20, time=1_700_000_000_000))
                 break
-            except TransportError:
+            except TransportError:  # until it listens, and 503 until it is ready
                 if time.perf_counter() - begin > 120:
                     raise
                 time.sleep(0.1)
         ready = time.perf_counter() - begin
-        page = cloud.page(PageRequest(7, 1, version, 20, time=1_700_000_000_000))
         items = cloud.items(version, page.items.item_id.tolist())
         cloud.send(LogBatch(7, 1, 0, [], []))
     rows = sum(len(column.rows) for column in items.embeddings.values())
-    return {"seconds_to_the_first_answer": ready, "items_of_a_page": len(page.items), "embedding_rows": rows}
+    return {"seconds_to_the_first_page": ready, "items_of_a_page": len(page.items), "embedding_rows": rows}
 
 
 def prove(storage: Storage, options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[str]]:
