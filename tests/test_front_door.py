@@ -72,10 +72,7 @@ except Exception as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (
-        done.stdout
-        == f"MissingExtraError {missing} is not installed: run pip install '.[{extra}]' in EdgeRec's folder\n"
-    )
+    assert done.stdout == f"MissingExtraError {missing} is not installed: run pip install 'edgerec[{extra}]'\n"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +97,7 @@ from edgerec import *
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     names = done.stdout.split()
-    assert done.stderr.splitlines()[-1].endswith(f"run pip install '.[{EXTRAS[missing[0]]}]' in EdgeRec's folder")
+    assert done.stderr.splitlines()[-1].endswith(f"run pip install 'edgerec[{EXTRAS[missing[0]]}]'")
     assert ("load_device_model" in names) == ("numpy" not in missing)
     assert ("train" in names) == ("finish" in names) == ("polars" not in missing)
     assert "tune" not in names
