@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgerec.data.converter import run_converter
     from edgerec.data.id_columns import hash_ids, number_ids
     from edgerec.data.logs import Logs, LogsHead, load_logs, open_logs, write_logs
+    from edgerec.data.read_csv import read_csv
     from edgerec.data.samples import Samples, open_samples
     from edgerec.data.starting.start import write_start
     from edgerec.data.touches import drop_repeats, label_requests
@@ -63,6 +64,7 @@ _HOMES = {
     "edgerec.data.converter": ("run_converter",),
     "edgerec.data.id_columns": ("hash_ids", "number_ids"),
     "edgerec.data.logs": ("Logs", "LogsHead", "load_logs", "open_logs", "write_logs"),
+    "edgerec.data.read_csv": ("read_csv",),
     "edgerec.data.samples": ("Samples", "open_samples"),
     "edgerec.data.starting.start": ("write_start",),
     "edgerec.data.touches": ("drop_repeats", "label_requests"),
@@ -136,6 +138,7 @@ __all__ = [
     "open_samples",
     "open_tables",
     "order_within_seconds",
+    "read_csv",
     "run_converter",
     "server_process",
     "simulate",
