@@ -144,7 +144,9 @@ def _read_csv(path: Path, separator: str, rows: int) -> tuple[pl.DataFrame, dict
     except pl.exceptions.ComputeError:
         # polars parses some rows more than it is told, and one of them has another type. The script will name it.
         read = pl.read_csv(path, n_rows=rows, infer_schema=False, **options)
-        found = pl.read_csv(io.BytesIO(read.write_csv().encode()), infer_schema_length=None)
+        long = [column for column in read.columns if read[column].str.contains(r"^-?[0-9]{38,}$").any()]
+        content = io.BytesIO(read.write_csv().encode())
+        found = pl.read_csv(content, infer_schema_length=None, schema_overrides=dict.fromkeys(long, pl.String()))
     numbers = [column for column, dtype in found.schema.items() if dtype.is_numeric()]
     texts = pl.read_csv(path, n_rows=rows, infer_schema=False, columns=numbers, **options) if numbers else found
     kept = [column for column in numbers if _is_text_of_digits(found[column], texts[column])]
