@@ -134,6 +134,10 @@ def test_type_checkers_see_the_names_that_are_imported_lazily(module: ModuleType
 
 
 PATH_ARGUMENTS: dict[str, Callable[[Any], object]] = {
+    "check_logs: logs": lambda path: edgerec.check_logs(path),
+    "explain: bundle": lambda path: edgerec.explain(path, "logs"),
+    "simulate: path": lambda path: edgerec.simulate(edgerec.SimulationConfig(users=1), path, seed=-1),
+    "write_start: paths": lambda path: edgerec.write_start([path], "made"),
     "load_bundle: bundle": lambda path: edgerec.load_bundle(path),
     "load_device_model: bundle": lambda path: edgerec.load_device_model(path),
     "load_id_map: path": lambda path: edgerec.load_id_map(path),
