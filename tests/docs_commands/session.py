@@ -46,6 +46,7 @@ class Given:
         if not found.exists():
             command = self.plan.given[name]
             for word in shlex.split(command):
+                word = word.split("/")[0]
                 if word in self.plan.given and word != name:
                     self.path(word)
             run(command, self.folder, self.environment)
