@@ -46,6 +46,7 @@ class Given:
         if not found.exists():
             command = self.plan.given[name]
             for word in shlex.split(command):
+                word = word.split("/")[0]
                 if word in self.plan.given and word != name:
                     self.path(word)
             run(command, self.folder, self.environment)
@@ -94,6 +95,8 @@ class Session:
         text = " ".join(filter(None, [text, self.plan.appended(command.text), *self._force(text)]))
         for port, variable in PORTS.items():
             text = re.sub(rf"\b{port}\b", self.environment[variable], text)
+        if command.words[:2] == ["edgerec", "forget"]:
+            self.close()  # as the page says, because a folder that is in use is refused
         if command.words[:2] == ["edgerec", "serve"]:
             return self._serve(text)
         return run(text, self.folder, self.environment)
@@ -179,7 +182,7 @@ class Session:
         )
         scheme = "https" if "--ssl-certfile" in text else "http"
         end = time.monotonic() + STARTS_S
-        while not healthy(f"{scheme}://127.0.0.1:{self.environment['EDGEREC_PORT']}/v1/health"):
+        while not healthy(f"{scheme}://127.0.0.1:{self.environment['EDGEREC_PORT']}/v1/ready"):
             if self._server.poll() is not None or time.monotonic() > end:
                 server, self._server = self._server, None
                 server.kill()
