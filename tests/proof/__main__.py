@@ -95,6 +95,7 @@ PROOFS = {
     "demo": Proof(
         "in `edgerec demo`, a tap moves unseen cards at once, and the page asks for nothing beyond its own address",
         "-m tests.proof.demo",
+    ),
     "wheel": Proof(
         "the wheel has every file, and installs and works in empty environments of Python 3.10 to 3.13",
         f"-m tests.proof.wheel {BUNDLE} build/quickstart/logs",
