@@ -72,7 +72,7 @@ def one_row_for_each_item(table: Table, told: Mapping[str, Sequence[str]], ignor
     named = [
         name
         for name in told.get("item", ())
-        if name in columns and float(table.rows.select(columns[name].lists)[:, 0].list.len().mean() or 0) >= _LENGTH
+        if name in columns and _mean_length(table.rows.select(columns[name].lists)[:, 0]) >= _LENGTH
     ]
     labelled = [name for name, each in columns.items() if each.form == "labelled" and (not named or name in named)]
     if labelled:
@@ -110,12 +110,12 @@ def _lists_of(values: pl.Series) -> ListColumn | None:
     known = known.filter(known != "")
     if not len(known):
         return None
-    if float(known.str.contains(_LABELLED).mean() or 0) >= _MOST:  # type: ignore[arg-type]
+    if float(known.str.contains(_LABELLED).mean() or 0) >= _MOST:
         return ListColumn(values.name, "labelled")
     parts = known.str.extract_all(PARTS)
     with_digits = parts.explode().drop_nulls().str.contains(r"^\w*\d[\w-]*$")
     brackets = bool((known.str.starts_with("[") & known.str.ends_with("]")).all())
-    if not brackets and (not len(with_digits) or float(with_digits.mean() or 0) < 1):  # type: ignore[arg-type]
+    if not brackets and (not len(with_digits) or float(with_digits.mean() or 0) < 1):
         return None
     return ListColumn(
         values.name, "text", bool(parts.explode().drop_nulls().str.contains(r"^-?[1-9]\d{0,17}$|^0$").all())
@@ -132,8 +132,8 @@ def _clicks_of(
         not len(few)
         or not (item.is_integer() or is_text(item))
         or _are_flags(few["__items"].explode())
-        or float(length.mean() or 0) < 1.5
-    ):  # type: ignore[arg-type]
+        or _mean_length(few["__items"]) < _LENGTH
+    ):
         return
     named = set(told.get("clicked", ()))
     for name in rows.columns:
@@ -161,6 +161,10 @@ def _clicks_of(
             hits = few.select(pl.col("__items").list.contains(pl.col(name)), pl.col(name)).drop_nulls(name)[:, 0]
             if float(hits.mean() or 0) >= _MOST:  # type: ignore[arg-type]
                 yield name, "one"
+
+
+def _mean_length(lists: pl.Series) -> float:
+    return float(lists.list.len().mean() or 0)  # type: ignore[arg-type]
 
 
 def _are_flags(values: pl.Series) -> bool:

@@ -60,7 +60,9 @@ class ReadTable:
             "function": f"read_{self.constant.lower()}",
             "row": self.row,
             "has_time": any(entry.name == "time" for entry in self.entries),
-            "columns": [(column, _TYPES.get(type(types.get(column)), "pl.String")) for column in self.columns],
+            "columns": [
+                (column, _TYPES.get(type(types.get(column, pl.String())), "pl.String")) for column in self.columns
+            ],
             "steps": self.table.list_rows.steps if self.table.list_rows else (),
             "nulls_of": {name: texts for name, texts in self.table.nulls_of.items() if name in self.columns},
             "times": self.times,

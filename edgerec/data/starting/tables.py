@@ -120,9 +120,9 @@ def read_table(path: Path, *, rows: int = ROWS) -> Table:
             raise InputError(f"input {path} is empty: give a file with a line of names and with rows") from None
         if name.endswith(_CSV) and (fault := line_fault(path, separator)) is not None:
             raise InputError(f"input {path}: {fault}") from None
-        kind = "CSV" if name.endswith(_CSV) else "Parquet"
+        format_name = "CSV" if name.endswith(_CSV) else "Parquet"
         raise InputError(
-            f"input {path} cannot be read as {kind} ({shown(first_line(error))}): check the file"
+            f"input {path} cannot be read as {format_name} ({shown(first_line(error))}): check the file"
         ) from None
     _check_shape(path, found, separator)
     texts = [column for column, dtype in found.schema.items() if is_text(dtype)]
