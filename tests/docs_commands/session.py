@@ -90,9 +90,10 @@ class Session:
             CommandFailedError: its exit code is not 0, it takes too long, or a server does not answer.
         """
         text = self._with_values(command.text)
+        text = " ".join(filter(None, [text, self.plan.appended(command.text)]))
         for word in self._inputs(text):
             self._provide(word)
-        text = " ".join(filter(None, [text, self.plan.appended(command.text), *self._force(text)]))
+        text = " ".join([text, *self._force(text)])
         for port, variable in PORTS.items():
             text = re.sub(rf"\b{port}\b", self.environment[variable], text)
         if command.words[:2] == ["edgerec", "forget"]:
