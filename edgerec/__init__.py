@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from edgerec.bundle.load import load_bundle, load_device_model
     from edgerec.bundle.tables import open_tables
     from edgerec.bundle.verify import verify_bundle
+    from edgerec.cloud.server_process import server_process
     from edgerec.core.errors import EdgeRecError
     from edgerec.data.build_samples import write_samples
+    from edgerec.data.check.document import check_logs
     from edgerec.data.converter import run_converter
     from edgerec.data.id_columns import hash_ids, number_ids
     from edgerec.data.logs import Logs, LogsHead, load_logs, open_logs, write_logs
+    from edgerec.data.read_csv import read_csv
     from edgerec.data.samples import Samples, open_samples
+    from edgerec.data.starting.start import write_start
     from edgerec.data.touches import drop_repeats, label_requests
     from edgerec.data.whole_seconds import order_within_seconds
     from edgerec.device_runtime.client import Client
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import Step
     from edgerec.device_runtime.store.behaviour_store import BehaviourStore
+    from edgerec.explanation.explain import explain
     from edgerec.export.bundle import export_bundle
     from edgerec.features.hashed_ids import hash_id
     from edgerec.features.id_map import IdMap, load_id_map, write_id_map
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
     from edgerec.model_update.folder import ModelFolder
     from edgerec.model_update.updater import ModelUpdater
     from edgerec.paging.http_transport import HttpTransport
+    from edgerec.simulation.config import SimulationConfig
+    from edgerec.simulation.population import simulate
 
 __version__ = "0.1.0"
 
@@ -50,12 +57,16 @@ _HOMES = {
     "edgerec.bundle.load": ("load_bundle", "load_device_model"),
     "edgerec.bundle.tables": ("open_tables",),
     "edgerec.bundle.verify": ("verify_bundle",),
+    "edgerec.cloud.server_process": ("server_process",),
     "edgerec.core.errors": ("EdgeRecError",),
     "edgerec.data.build_samples": ("write_samples",),
+    "edgerec.data.check.document": ("check_logs",),
     "edgerec.data.converter": ("run_converter",),
     "edgerec.data.id_columns": ("hash_ids", "number_ids"),
     "edgerec.data.logs": ("Logs", "LogsHead", "load_logs", "open_logs", "write_logs"),
+    "edgerec.data.read_csv": ("read_csv",),
     "edgerec.data.samples": ("Samples", "open_samples"),
+    "edgerec.data.starting.start": ("write_start",),
     "edgerec.data.touches": ("drop_repeats", "label_requests"),
     "edgerec.data.whole_seconds": ("order_within_seconds",),
     "edgerec.device_runtime.client": ("Client",),
@@ -64,6 +75,7 @@ _HOMES = {
     "edgerec.device_runtime.encodings": ("Encodings",),
     "edgerec.device_runtime.hubsm": ("Step",),
     "edgerec.device_runtime.store.behaviour_store": ("BehaviourStore",),
+    "edgerec.explanation.explain": ("explain",),
     "edgerec.export.bundle": ("export_bundle",),
     "edgerec.features.hashed_ids": ("hash_id",),
     "edgerec.features.id_map": ("IdMap", "load_id_map", "write_id_map"),
@@ -79,6 +91,8 @@ _HOMES = {
     "edgerec.model_update.folder": ("ModelFolder",),
     "edgerec.model_update.updater": ("ModelUpdater",),
     "edgerec.paging.http_transport": ("HttpTransport",),
+    "edgerec.simulation.config": ("SimulationConfig",),
+    "edgerec.simulation.population": ("simulate",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -99,11 +113,14 @@ __all__ = [
     "ModelUpdater",
     "Run",
     "Samples",
+    "SimulationConfig",
     "Step",
     "TrainConfig",
     "UpdateConfig",
+    "check_logs",
     "drop_repeats",
     "evaluate",
+    "explain",
     "export_bundle",
     "finish",
     "finish_search",
@@ -121,13 +138,17 @@ __all__ = [
     "open_samples",
     "open_tables",
     "order_within_seconds",
+    "read_csv",
     "run_converter",
+    "server_process",
+    "simulate",
     "train",
     "tune",
     "verify_bundle",
     "write_id_map",
     "write_logs",
     "write_samples",
+    "write_start",
 ]
 
 

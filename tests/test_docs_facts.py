@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import configparser
 import re
+import runpy
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+import edgerec
+import edgerec.layers
 from edgerec.bundle import manifest
 from edgerec.bundle.manifest import BundleManifest, Parity
 from edgerec.data import logs, samples, schema
@@ -140,6 +143,24 @@ def test_the_docs_give_a_reason_for_each_package() -> None:
         explained = {package for listed_extra, package in stated if listed_extra in (extra, "device")}
         assert packages <= explained, f"docs/dependencies.md does not say why {extra} has {packages - explained}"
         assert {package for listed_extra, package in stated if listed_extra == extra} <= packages
+
+
+def test_the_version_has_one_place_and_a_section_of_the_changelog() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["version"] == "attr: edgerec.__version__"
+    titles = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    versions = [title for title in titles if title != "Unreleased"]
+    assert versions[0] == edgerec.__version__
+    assert titles in (versions, ["Unreleased", *versions])
+
+
+def test_the_reference_has_each_public_name_once() -> None:
+    """A name that docs/python.md does not have is an error of `pages`."""
+    pages = runpy.run_path(str(ROOT / "scripts" / "site" / "api.py"))["pages"](ROOT)
+    named = re.findall(r"^      heading: (edgerec[\w.]*)$", "".join(pages.values()), re.MULTILINE)
+    wanted = [f"{module.__name__}.{name}" for module in (edgerec, edgerec.layers) for name in module.__all__]
+    assert sorted(named) == sorted(wanted)
 
 
 def test_the_docs_list_the_layers_of_the_import_contract() -> None:

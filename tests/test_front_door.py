@@ -72,10 +72,7 @@ except Exception as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (
-        done.stdout
-        == f"MissingExtraError {missing} is not installed: run pip install '.[{extra}]' in EdgeRec's folder\n"
-    )
+    assert done.stdout == f"MissingExtraError {missing} is not installed: run pip install 'edgerec[{extra}]'\n"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +97,7 @@ from edgerec import *
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     names = done.stdout.split()
-    assert done.stderr.splitlines()[-1].endswith(f"run pip install '.[{EXTRAS[missing[0]]}]' in EdgeRec's folder")
+    assert done.stderr.splitlines()[-1].endswith(f"run pip install 'edgerec[{EXTRAS[missing[0]]}]'")
     assert ("load_device_model" in names) == ("numpy" not in missing)
     assert ("train" in names) == ("finish" in names) == ("polars" not in missing)
     assert "tune" not in names
@@ -137,6 +134,10 @@ def test_type_checkers_see_the_names_that_are_imported_lazily(module: ModuleType
 
 
 PATH_ARGUMENTS: dict[str, Callable[[Any], object]] = {
+    "check_logs: logs": lambda path: edgerec.check_logs(path),
+    "explain: bundle": lambda path: edgerec.explain(path, "logs"),
+    "simulate: path": lambda path: edgerec.simulate(edgerec.SimulationConfig(users=1), path, seed=-1),
+    "write_start: paths": lambda path: edgerec.write_start([path], "made"),
     "load_bundle: bundle": lambda path: edgerec.load_bundle(path),
     "load_device_model: bundle": lambda path: edgerec.load_device_model(path),
     "load_id_map: path": lambda path: edgerec.load_id_map(path),

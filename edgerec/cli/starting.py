@@ -74,9 +74,9 @@ def init(
 ) -> None:
     """Write a converter and a feature specification for your own impressions and clicks.
 
-    FILE is a CSV or Parquet file with one row for each item that was shown. There may be a second one with the clicks,
-    and one with the items. The roles of columns are guessed from names and values; the options below name them. The
-    script is OUT/make_logs.py, the specification OUT/features.json. docs/tutorial.md goes on from there.
+    FILE is a CSV or Parquet file with one row for each item that was shown, or for each list. There may be a second one
+    with the clicks, and one with the items. The roles of columns are guessed from names and values; the options below
+    name them. The script is OUT/make_logs.py, the specification OUT/features.json. docs/tutorial.md goes on from there.
     """
     need("train", "polars", "jinja2")
     from edgerec.data.starting.start import write_start

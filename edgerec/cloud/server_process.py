@@ -10,10 +10,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from edgerec.core.errors import ResourceError
+from edgerec.core.paths import AnyPath, to_path
 
 STOP_S = 60
 """How long the server may take to store its logs and to end."""
@@ -22,20 +22,21 @@ STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def server_process(bundle: Path | None, *, catalogue: Path, logs: Path | None) -> Iterator[str]:
+def server_process(bundle: AnyPath | None, *, catalogue: AnyPath, logs: AnyPath | None = None) -> Iterator[str]:
     """Run `edgerec serve` on a free port of this machine, and yield its URL. At the end, the server is stopped.
 
     Args:
         bundle: the bundle that it serves; None for a server without a model.
         catalogue: the logs whose items it serves.
-        logs: the folder for the logs that devices send.
+        logs: the folder for the logs that devices send. None: they are not stored.
 
     Raises:
         ResourceError: the server does not start, or does not end as it should.
     """
-    command = ["edgerec", "serve", *([str(bundle)] if bundle else [])]
-    command += ["--catalogue", str(catalogue), "--port", "0", "--json"]
-    command += ["--logs", str(logs)] if logs is not None else []
+    command = ["edgerec", "serve"]
+    command += [] if bundle is None else [str(to_path(bundle, "server_process: `bundle`"))]
+    command += ["--catalogue", str(to_path(catalogue, "server_process: `catalogue`")), "--port", "0", "--json"]
+    command += [] if logs is None else ["--logs", str(to_path(logs, "server_process: `logs`"))]
     with running_server(command) as url:
         yield url
 

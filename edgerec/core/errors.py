@@ -42,8 +42,11 @@ def first_line(error: BaseException) -> str:
 
 
 def not_installed(package: str, extra: str) -> str:
-    """Return the text of the error for a missing package. It names the extra of EdgeRec that installs the package."""
-    return f"{package} is not installed: run pip install '.[{extra}]' in EdgeRec's folder"
+    """Return the text of the error for a missing package. It names the extra of EdgeRec that installs the package.
+
+    pip finds that EdgeRec is installed, from a wheel or from a folder, and asks no index for it.
+    """
+    return f"{package} is not installed: run pip install 'edgerec[{extra}]'"
 
 
 class EdgeRecError(Exception):

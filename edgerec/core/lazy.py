@@ -15,6 +15,9 @@ EXTRAS = {
     "keras": "train",
     "onnx": "export",
     "optuna": "tune",
+    "fastapi": "cloud",
+    "uvicorn": "cloud",
+    "jinja2": "report",
 }
 """For each module of another package, the extra of EdgeRec that installs it."""
 
@@ -31,6 +34,10 @@ _NEEDS = {
     "edgerec.rankers": ("tensorflow", "keras"),
     "edgerec.model": ("tensorflow", "keras", "polars"),
     "edgerec.model.tuning": ("tensorflow", "keras", "polars", "optuna"),
+    "edgerec.simulation": ("numpy", "polars"),
+    "edgerec.data.starting": ("numpy", "polars", "jinja2"),
+    "edgerec.explanation": ("numpy", "polars", "MNN"),
+    "edgerec.cloud": ("numpy", "polars", "fastapi", "uvicorn"),
     "edgerec.export": ("tensorflow", "keras", "polars", "onnx", "MNN"),
 }
 """For each folder of EdgeRec that has public names, the modules that importing the names needs. The innermost folder

@@ -16,6 +16,7 @@ from edgerec.bundle.load import load_bundle
 from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.versions import open_version
 from edgerec.core.errors import InputError
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.logs import LogsFolder, open_logs
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.prepared_items import ItemPreparer
@@ -62,14 +63,18 @@ def run_explain(
 
 
 def explain(
-    bundle: Path,
+    bundle: AnyPath,
+    logs: AnyPath,
     *,
-    logs: Path,
     request_id: int | None = None,
     top: int = TOP,
     public_key: PublicKey | None = None,
 ) -> dict[str, Any]:
-    """Do the work of `run_explain` in this process."""
+    """Explain one logged request in this process. The arguments and the document are those of `run_explain`.
+
+    Damaged models can crash native code, and so this process. `run_explain` runs them in another one.
+    """
+    bundle, logs = to_path(bundle, "explain: `bundle`"), to_path(logs, "explain: `logs`")
     started = time.perf_counter()
     _, model = load_bundle(bundle, public_key=public_key)
     if not kinds_read(model):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,9 @@ import polars as pl
 from edgerec import __version__
 from edgerec.core.atomic import write_json
 from edgerec.core.console import progress
+from edgerec.core.errors import InputError
 from edgerec.core.parallel import map_ordered
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.logs import FORMAT, LogsHead, write_heads, write_table
 from edgerec.features.spec import FeatureSpec, table1
@@ -53,9 +54,9 @@ class Block:
 
 def simulate(
     config: SimulationConfig,
-    path: Path,
+    path: AnyPath,
     *,
-    seed: int,
+    seed: int = 1,
     processes: int = 1,
     force: bool = False,
     resume: bool = False,
@@ -67,7 +68,7 @@ def simulate(
     folder ``.<name>.logs`` beside `path`. With `resume`, only the other blocks are simulated.
 
     Args:
-        config: sizes, behaviour, cloud.
+        config: sizes, behaviour, cloud. `SimulationConfig(users=300)` changes one of its defaults.
         path: the folder to write.
         seed: a whole number of at least 0.
         processes: number of processes that simulate blocks at the same time.
@@ -78,10 +79,14 @@ def simulate(
         The counts `requests`, `exposures`, `clicks`, `page_views` and `users`.
 
     Raises:
+        InputError: `config` or `path` has another type.
         ConfigurationError: the seed is not a whole number of at least 0.
         OutputError, FormatError: see `resumable_folder`.
         ResourceError: a child process died.
     """
+    path = to_path(path, "simulate: `path`")
+    if not isinstance(config, SimulationConfig):
+        raise InputError(f"simulate: `config` should be a SimulationConfig; received {type(config).__name__}")
     check_number("seed", seed, integer=True, low=0, high=2**63 - 1)
     job = {"version": __version__, "format": FORMAT, "config": config.document(), "seed": seed}
     with resumable_folder(path, kind="logs", job=job, force=force, resume=resume) as work:

@@ -288,10 +288,7 @@ def test_without_cryptography_the_error_names_the_extra(signed: Path) -> None:
         "    except MissingExtraError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(signed)], capture_output=True, text=True, check=True)
-    assert (
-        done.stdout.splitlines()
-        == ["cryptography is not installed: run pip install '.[signing]' in EdgeRec's folder"] * 3
-    )
+    assert done.stdout.splitlines() == ["cryptography is not installed: run pip install 'edgerec[signing]'"] * 3
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl, from the package openssl")

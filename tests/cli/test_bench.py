@@ -58,7 +58,7 @@ def test_a_page_without_plotly_names_the_small_extra(
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else find(name))
     done = edgerec_here(*command, bundle_path, "--html", tmp_path / "page.html")
-    assert "plotly is not installed: run pip install '.[report]'" in error_line(done)
+    assert "plotly is not installed: run pip install 'edgerec[report]'" in error_line(done)
 
 
 @pytest.mark.parametrize("rounds", ["0", "1000000000"])

@@ -46,6 +46,7 @@ class Given:
         if not found.exists():
             command = self.plan.given[name]
             for word in shlex.split(command):
+                word = word.split("/")[0]
                 if word in self.plan.given and word != name:
                     self.path(word)
             run(command, self.folder, self.environment)
@@ -89,11 +90,14 @@ class Session:
             CommandFailedError: its exit code is not 0, it takes too long, or a server does not answer.
         """
         text = self._with_values(command.text)
+        text = " ".join(filter(None, [text, self.plan.appended(command.text)]))
         for word in self._inputs(text):
             self._provide(word)
-        text = " ".join(filter(None, [text, self.plan.appended(command.text), *self._force(text)]))
+        text = " ".join([text, *self._force(text)])
         for port, variable in PORTS.items():
             text = re.sub(rf"\b{port}\b", self.environment[variable], text)
+        if command.words[:2] == ["edgerec", "forget"]:
+            self.close()  # as the page says, because a folder that is in use is refused
         if command.words[:2] == ["edgerec", "serve"]:
             return self._serve(text)
         return run(text, self.folder, self.environment)
@@ -179,7 +183,7 @@ class Session:
         )
         scheme = "https" if "--ssl-certfile" in text else "http"
         end = time.monotonic() + STARTS_S
-        while not healthy(f"{scheme}://127.0.0.1:{self.environment['EDGEREC_PORT']}/v1/health"):
+        while not healthy(f"{scheme}://127.0.0.1:{self.environment['EDGEREC_PORT']}/v1/ready"):
             if self._server.poll() is not None or time.monotonic() > end:
                 server, self._server = self._server, None
                 server.kill()

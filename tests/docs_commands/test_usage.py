@@ -52,7 +52,7 @@ def test_the_running_text_names_commands_and_options_that_exist(page: Path) -> N
             check_mention(" ".join(mention.split()))
         except WrongUsageError as error:
             faults.append(str(error))
-    faults += [name for name in re.findall(r"`(scripts/[\w-]+)", text) if not (ROOT / name).is_file()]
+    faults += [name for name in re.findall(r"`(scripts/[\w-]+)", text) if not (ROOT / name).exists()]
     known = extras()
     faults += [name for names in re.findall(r"\.\[([\w,]+)\]", text) for name in names.split(",") if name not in known]
     assert not faults

@@ -106,7 +106,7 @@ def test_documents_are_compared_and_shown_without_training_packages(tmp_path: Pa
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "hubsm_ie" in shown.stdout
     page = edgerec("bench", "report", *files, "--html", tmp_path / "page.html")
-    assert page.stderr == "edgerec: plotly is not installed: run pip install '.[report]' in EdgeRec's folder\n"
+    assert page.stderr == "edgerec: plotly is not installed: run pip install 'edgerec[report]'\n"
 
 
 def test_a_kit_is_made_without_training_packages(bundle_path: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_missing_package_for_signatures_is_reported_with_the_install_command(
 ) -> None:
     done = edgerec("verify", bundle_path, "--public-key", tmp_path / "public.pem")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "edgerec: cryptography is not installed: run pip install '.[signing]' in EdgeRec's folder\n"
+    assert done.stderr == "edgerec: cryptography is not installed: run pip install 'edgerec[signing]'\n"
 
 
 def test_public_keys_are_checked_without_training_packages(
@@ -159,7 +159,7 @@ def test_missing_peers_are_left_out_and_reported(bundle_path: Path) -> None:
 def test_missing_redis_is_reported_with_the_install_command(bundle_path: Path) -> None:
     done = edgerec("bench", "kv", bundle_path, "--redis", "redis://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "edgerec: redis is not installed: run pip install '.[cloud]' in EdgeRec's folder\n"
+    assert done.stderr == "edgerec: redis is not installed: run pip install 'edgerec[cloud]'\n"
 
 
 @pytest.mark.parametrize("more", [[], pytest.param(["--json"], marks=pytest.mark.slow)])

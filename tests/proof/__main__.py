@@ -104,6 +104,18 @@ PROOFS = {
         "in `edgerec demo`, a tap moves unseen cards at once, and the page asks for nothing beyond its own address",
         "-m tests.proof.demo",
     ),
+    "wheel": Proof(
+        "the wheel has every file, and installs and works in empty environments of Python 3.10 to 3.13",
+        f"-m tests.proof.wheel {BUNDLE} build/quickstart/logs",
+    ),
+    "site": Proof(
+        "the documentation builds as a site without a warning, its links work, and it asks nobody else for files",
+        "-m tests.proof.site",
+    ),
+    "container": Proof(
+        "the server's container is built from nothing and serves, read-only and not as root; needs buildah",
+        f"-m tests.proof.container {BUNDLE} build/quickstart/logs",
+    ),
 }
 
 

@@ -34,7 +34,11 @@ THREADS = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LE
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="prove docs", description="Run the commands of the docs.")
     parser.add_argument("pages", nargs="*", help="Pages, such as README.md or docs/bench.md. Default: all.")
-    parser.add_argument("--folder", type=Path, help="Keep all folders in this one, and use what is given from it.")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="Keep all folders in this one, and use what is given from it. Delete it if runs.toml changes.",
+    )
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plan, start = read_plan(), time.monotonic()

@@ -25,6 +25,7 @@ from edgerec.data.schema import (
     ITEM_ID,
     ITEMS,
     KIND,
+    OFFERED_AT,
     OPTIONAL,
     ORDINAL,
     REQUESTS,
@@ -38,7 +39,7 @@ from edgerec.features.behaviours import EXPOSURE
 from edgerec.features.spec import FeatureSpec
 
 COLUMNS = {
-    EVENTS: (USER_ID, TIME, KIND, ITEM_ID, STORE_ID, ORDINAL),
+    EVENTS: (USER_ID, TIME, KIND, ITEM_ID, STORE_ID, ORDINAL, OFFERED_AT),
     REQUESTS: (USER_ID, TIME, ITEM_ID, CLICKED, STORE_ID),
 }
 """The columns that are read, if they exist."""
@@ -52,7 +53,8 @@ class UserCounts:
         users: number of users with a request.
         one_request: how many of them have only one request.
         requests: number of requests.
-        same_time: number of requests that share the time of a behaviour of their user and store.
+        same_time: number of requests that share the time of a behaviour of their user and store, other than
+            of a card that the request itself offered.
         exposures: number of exposures.
         unlabelled: how many of them are of an item that no request of the user labels.
     """
@@ -71,7 +73,9 @@ class UserCounts:
         self.one_request += int((of_user == 1).sum() or 0)
         self.requests += len(requests)
         instant = [name for name in (USER_ID, STORE_ID, TIME) if name in events.columns and name in requests.columns]
-        self.same_time += len(requests.select(instant).join(events, on=instant, how="semi", nulls_equal=True))
+        # What a list itself offered cannot have triggered its request.
+        earlier = events.filter(pl.col(OFFERED_AT).ne_missing(pl.col(TIME))) if OFFERED_AT in events.columns else events
+        self.same_time += len(requests.select(instant).join(earlier, on=instant, how="semi", nulls_equal=True))
         labelled = requests.select(USER_ID, ITEM_ID, CLICKED).explode(ITEM_ID, CLICKED).drop_nulls(CLICKED)
         exposures = events.filter(pl.col(KIND) == EXPOSURE.name)
         self.exposures += len(exposures)

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from edgerec.data.casting import is_text
+from edgerec.core.text import shown
+from edgerec.data.casting import NUMBER, is_text
 from edgerec.data.starting.tables import Table, unusable_name
 from edgerec.data.starting.times import time_rule
 from edgerec.data.starting.words import words_of
@@ -62,12 +63,28 @@ OUTCOMES = frozenset(
         "bounced",
         "rating",
         "rated",
+        "forward",
+        "forwarded",
+        "repost",
+        "reposted",
+        "finish",
+        "finished",
+        "watch",
+        "watched",
+        "stay",
+        "skip",
+        "skipped",
+        "enter",
+        "entered",
     ]
 )
 """Words in the names of what users do. Such values are not known before the list is shown."""
 GIVEN_AWAY = 0.98
 """AUC of a column with the clicks, from which on it is the click under another name."""
+SUSPICIOUS = 0.8
+"""AUC from which on a column probably came after the click."""
 _MAX_VALUES = 254
+_LIKE_NUMBER = r"^[^\w\s]?\s?-?\d{1,3}([., ']?\d{3})*([.,]\d+)?\s?[^\w\s]?$"
 
 
 @dataclass(frozen=True)
@@ -78,11 +95,13 @@ class Attribute:
         column: its name.
         place: where its values come from.
         why: how that was found out.
+        separates: AUC of its values with the clicks.
     """
 
     column: str
     place: Place
     why: str
+    separates: float = 0.5
 
 
 def find_attributes(
@@ -108,7 +127,7 @@ def find_attributes(
             continue
         if _only_where(values, clicked):
             found.append(Attribute(column, "opened", "it has values only where the item was clicked"))
-        elif gives_away(values, clicked) >= GIVEN_AWAY:
+        elif (separates := gives_away(values, clicked)) >= GIVEN_AWAY:
             left_out[column] = "it tells the click, so it is not known before"
         elif OUTCOMES & set(words_of(column)):
             found.append(Attribute(column, "seen", "its name is that of something users do"))
@@ -117,7 +136,7 @@ def find_attributes(
         elif long and _constant(values, numbers):
             found.append(Attribute(column, "context", "each list has one value"))
         else:
-            found.append(Attribute(column, "served", "an item has several values"))
+            found.append(Attribute(column, "served", "an item has several values", separates))
     return found, left_out
 
 
@@ -140,6 +159,8 @@ def useless(column: str, values: pl.Series) -> str | None:
         return "it has one value in all rows"
     if is_text(values.dtype) and time_rule(known.head(1000)) is not None:
         return "it has times: the age at the request helps, as a served value"
+    if is_text(values.dtype) and not known.str.contains(NUMBER).all() and known.str.contains(_LIKE_NUMBER).all():
+        return f"its texts look like numbers, for example {shown(known[0])!r:.20}: write them as 12.5"
     if values.dtype.is_float() and not known.is_finite().all():
         return "it has infinite values or NaN"
     return None

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from edgerec.data.starting.attributes import Attribute, Place, find_attributes, useless
+from edgerec.core.text import shown
+from edgerec.data.starting.attributes import OUTCOMES, SUSPICIOUS, Attribute, Place, find_attributes, useless
 from edgerec.data.starting.feed import Feed
 from edgerec.data.starting.lengths import length_rule
+from edgerec.data.starting.roles import LENGTH_WORDS
 from edgerec.data.starting.specification import Columns, Past, add_computed, add_item, add_lengths
 from edgerec.data.starting.tables import Table
 from edgerec.data.starting.times import DAY_UNITS
+from edgerec.data.starting.words import words_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ def choose_features(feed: Feed, ignored: frozenset[str]) -> Choice:
     _add_dwell(columns, feed, table, clicked, checks)
     used = {found.column for found in roles.values()} | ignored
     others = [column for column in table.rows.columns if column not in used]
+    if table.list_rows is not None:
+        late = [column for column in others if (OUTCOMES | LENGTH_WORDS) & set(words_of(column))]
+        for column in late:
+            columns.leave_out(table, column, "it is of a whole list, and its name is that of something that came later")
+        others = [column for column in others if column not in late]
+        if "dwell" in roles:
+            may = [each for each in late if LENGTH_WORDS & set(words_of(each))]
+            checks.append(
+                f"column {roles['dwell'].column!r} is of a whole list: is it how long the clicked item was open? "
+                + (f"If that is in {' or '.join(map(repr, may))}: --dwell {may[0]}" if may else "If not: --ignore it")
+            )
     attributes, left_out = find_attributes(table, feed.rows, others, numbers=feed.numbers, clicked=clicked)
     for column, why in left_out.items():
         columns.leave_out(table, column, why)
@@ -52,7 +66,14 @@ def choose_features(feed: Feed, ignored: frozenset[str]) -> Choice:
         columns.add_attribute(table, attribute, rows[attribute.column])
     of_clicks = {found.column for found in files.click_roles.values()}
     _add_others(columns, files.clicks, "opened", of_clicks | {*table.rows.columns} | ignored)
-    _add_others(columns, files.items, "catalogue", {files.item_id.column if files.item_id else ""} | ignored)
+    of_items = {files.item_id.column if files.item_id else "", *(each.column for each in columns.made)}
+    _add_others(columns, files.items, "catalogue", of_items | ignored)
+    for column, text in table.mixed.items():
+        if column not in used:
+            checks.append(
+                f"column {column!r} has numbers and texts such as {shown(text)!r:.40}, so it is read as texts: correct "
+                "the file if they are numbers"
+            )
     if "score" in roles:
         feature = {"name": "p7_score", "source": "score", "origin": "served", "kind": "raw"}
         columns.add("item", feature, roles["score"].column, "its role")
@@ -66,6 +87,12 @@ def choose_features(feed: Feed, ignored: frozenset[str]) -> Choice:
             f"{', '.join(served)}: these must be values that the server knew before the list was shown. If a value "
             "came later, pass --ignore COLUMN"
         )
+    for each in attributes:
+        if each.separates >= SUSPICIOUS:
+            checks.append(
+                f"column {each.column!r} alone separates clicks from other rows (AUC {each.separates:.2f}), so it "
+                f"probably came after the list was shown: --ignore {each.column}"
+            )
     return Choice(columns, item_embedding, tuple(checks))
 
 
@@ -80,13 +107,14 @@ def _add_dwell(columns: Columns, feed: Feed, table: Table, clicked: pl.Series, c
     rule = length_rule(source, found.column)
     checks += [rule.check] if rule.check else []
     seconds = source.rows.select(rule.seconds)[:, 0]
-    if files.clicks is None:
+    if files.clicks is None and table.list_rows is None:
         others = seconds.filter(~clicked)
         if float((others.fill_null(0) > 0).mean() or 0) > 0.2:
             checks.append(
                 f"column {found.column!r} has values where nothing was clicked. If it is how long a card was on the "
                 f"screen, pass --seen-seconds {found.column}"
             )
+    if files.clicks is None:
         seconds = seconds.filter(clicked)
     add_lengths(columns, "ipv_action", name="d1_page", source="page_s", seconds=seconds, column=found.column)
 

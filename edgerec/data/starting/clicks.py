@@ -9,8 +9,25 @@ import polars as pl
 from edgerec.data.casting import is_text
 from edgerec.data.starting.code import quoted
 
-YES = ("1", "true", "t", "yes", "y", "click", "clicked", "open", "opened")
-NO = ("0", "false", "f", "no", "n", "none", "impression", "view", "shown", "skip", "skipped")
+YES = ("1", "true", "t", "yes", "y", "x", "ja", "oui", "si", "sí", "sim", "click", "clicked", "open", "opened")
+NO = (
+    "0",
+    "-1",
+    "false",
+    "f",
+    "no",
+    "n",
+    "none",
+    "nein",
+    "non",
+    "não",
+    "impression",
+    "view",
+    "shown",
+    "skip",
+    "skipped",
+)
+_MISSING = "a row without a value counts as not clicked"
 RATING_SHARE = 0.8
 """A rating of at least this share of the largest one counts as a click: 4 of 5 stars."""
 
@@ -46,6 +63,10 @@ def click_rule(values: pl.Series, *, at_least: float | None = None, rating: bool
     if values.dtype == pl.Boolean:
         return ClickRule(name, column)
     if numeric and len(known):
+        if set(known) == {1} and values.null_count():
+            return ClickRule(f"({name} == 1).fill_null(False)", (column == 1).fill_null(False), _MISSING)
+        if set(known) == {-1, 1}:
+            return ClickRule(f"{name} == 1", column == 1, "-1 counts as not clicked")
         if set(known) <= {0, 1}:
             return ClickRule(f"{name} == 1", column == 1)
         largest = float(known.max())  # type: ignore[arg-type]
@@ -58,7 +79,15 @@ def click_rule(values: pl.Series, *, at_least: float | None = None, rating: bool
             return ClickRule(f"{name} > 0", column > 0, "numbers above 0 count as clicks")
         return None
     if is_text(values.dtype):
-        lower = {str(each).strip().lower() for each in known}
+        lower = {str(each).strip().lower() for each in known} - {""}
+        empty = values.null_count() or (known.str.strip_chars() == "").any()
+        if lower and lower <= set(YES) and empty:
+            yes = sorted(lower)
+            code = (
+                f"{name}.str.strip_chars().str.to_lowercase().is_in([{', '.join(map(quoted, yes))}]).fill_null(False)"
+            )
+            expression = column.str.strip_chars().str.to_lowercase().is_in(yes).fill_null(False)
+            return ClickRule(code, expression, _MISSING)
         if lower and lower <= {*YES, *NO} and lower & set(YES) and lower & set(NO):
             yes = sorted(lower & set(YES))
             code = f"{name}.str.strip_chars().str.to_lowercase().is_in([{', '.join(map(quoted, yes))}])"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.core.errors import InputError
+from edgerec.data.starting.list_rows import one_row_for_each_item
 from edgerec.data.starting.roles import BY_NAME, Found, check_told, find_roles, near_misses
 from edgerec.data.starting.tables import Table, read_table
 from edgerec.data.starting.words import words_of
@@ -75,6 +76,7 @@ def read_files(
         raise InputError("all files should be in one folder, because the script reads one folder: move or link them")
     tables = {path: read_table(path, rows=rows) for path in paths}
     check_told(list(tables.values()), told)
+    tables = {path: one_row_for_each_item(table, told, ignored) for path, table in tables.items()}
     of_items = tables.get(items) if items is not None else _items_table(tables, told, ignored, clicks)
     rest = [table for table in tables.values() if table is not of_items]
     of_clicks = tables[clicks] if clicks is not None else _clicks_table(rest, told, ignored) if len(rest) > 1 else None

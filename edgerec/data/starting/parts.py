@@ -18,6 +18,7 @@ from edgerec.data.starting.roles import BY_NAME, Found
 from edgerec.data.starting.script import Entry, ReadTable, script_text
 from edgerec.data.starting.specification import Columns, value_code
 from edgerec.data.starting.tables import NULLS, Table
+from edgerec.data.starting.times import TimeRule
 
 _KEY_NAMES = {"list": "list", "user": "user_id", "time": "time"}
 
@@ -40,7 +41,9 @@ def make_script(feed: Feed, choice: Choice, name: str) -> str:
     ]
     codes = [entry.code for table in tables for entry in table.entries]
     hashes = key != ("list",) or any("hash_ids(" in code for code in codes)
-    imports = ["Logs", "LogsHead", *(["hash_ids"] if hashes else []), "label_requests", "load_spec", "run_converter"]
+    reads_csv = any(table.kind == "csv" for table in files.tables)
+    imports = ["Logs", "LogsHead", *(["hash_ids"] if hashes else []), "label_requests", "load_spec"]
+    imports += [*(["read_csv"] if reads_csv else []), "run_converter"]
     fields = {
         "name": name,
         "sources": sources([table.name for table in files.tables]),
@@ -54,10 +57,11 @@ def make_script(feed: Feed, choice: Choice, name: str) -> str:
         "click_within_ms": CLICK_WITHIN_MS,
     }
     has = {
-        "has_csv": any(table.kind == "csv" for table in files.tables),
+        "has_csv": reads_csv,
         "by_gaps": feed.lists.by_gaps,
         "clicks": files.clicks is not None,
         "clicks_by_time": files.clicks is not None and not feed.clicks_by_list,
+        "splits_texts": any(table.list_rows is not None and table.list_rows.splits for table in files.tables),
         "parses_texts": any("milliseconds(" in code for code in codes),
         "has_position": "position" in files.roles,
         "null_lists": "list" in feed.rows.columns and bool(feed.rows["list"].null_count()),
@@ -95,7 +99,7 @@ def _impressions(feed: Feed, columns: Columns) -> ReadTable:
     entries = [
         _id("user_id", table, roles["user"]),
         _id("item_id", table, roles["item"]),
-        Entry("time", feed.time.code, _note(roles["time"])),
+        Entry("time", _time_code(table, roles["time"].column, feed.time), _note(roles["time"])),
     ]
     if "list" in roles:
         entries.append(_id("request_id" if feed.lists.key == ("list",) else "list", table, roles["list"]))
@@ -112,7 +116,7 @@ def _impressions(feed: Feed, columns: Columns) -> ReadTable:
     entries += _lengths(table, roles)
     if "score" in roles:
         entries.append(Entry("score", value_code(table, roles["score"].column, "raw"), _note(roles["score"])))
-    return _table(table, "IMPRESSIONS", "impression", entries, roles, columns)
+    return _table(table, "IMPRESSIONS", "impression", entries, roles, columns, feed.time)
 
 
 def _clicks(feed: Feed, table: Table, columns: Columns) -> ReadTable:
@@ -124,12 +128,12 @@ def _clicks(feed: Feed, table: Table, columns: Columns) -> ReadTable:
     entries = [
         _id("user_id", table, roles["user"], like=like["user"]),
         _id("item_id", table, roles["item"], like=like["item"]),
-        Entry("time", feed.click_time.code, _note(roles["time"])),
+        Entry("time", _time_code(table, roles["time"].column, feed.click_time), _note(roles["time"])),
     ]
     if "list" in roles:
         entries.append(_id("request_id", table, roles["list"], like=like["list"]))
     entries += _lengths(table, roles)
-    return _table(table, "CLICKS", "click", entries, roles, columns)
+    return _table(table, "CLICKS", "click", entries, roles, columns, feed.click_time)
 
 
 def _items(feed: Feed, table: Table, found: Found, columns: Columns) -> ReadTable:
@@ -172,17 +176,34 @@ def _id(name: str, table: Table, found: Found, like: pl.DataType | None = None) 
     return Entry(name, f"pl.col({column}){cast}", _note(found))
 
 
+def _time_code(table: Table, column: str, time: TimeRule) -> str:
+    """Return the expression of times. `read_csv` has turned the texts of a CSV file into milliseconds already."""
+    return f"pl.col({quoted(column)})" if table.kind == "csv" and time.of_texts else time.code
+
+
 def _table(
-    table: Table, constant: str, row: str, entries: list[Entry], roles: Mapping[str, Found], columns: Columns
+    table: Table,
+    constant: str,
+    row: str,
+    entries: list[Entry],
+    roles: Mapping[str, Found],
+    columns: Columns,
+    time: TimeRule | None = None,
 ) -> ReadTable:
     """Return how a table is read: the entries of roles, and those of the features that read its columns."""
     made = [each for each in columns.made if each.file == table.name]
+    columns_read = [*(found.column for found in roles.values()), *(each.column for each in made)]
+    if table.list_rows is not None:
+        unread = table.list_rows.roles.values()
+        columns_read = [*table.list_rows.source, *(each for each in columns_read if each not in unread)]
     needed = [roles[name].column for name in ("user", "item", "time") if name in roles]
+    reads_times = table.kind == "csv" and time is not None and time.of_texts
     return ReadTable(
         table=table,
         constant=constant,
         row=row,
-        columns=tuple(dict.fromkeys([*(found.column for found in roles.values()), *(each.column for each in made)])),
+        columns=tuple(dict.fromkeys(columns_read)),
         entries=(*entries, *(Entry(each.name, each.code) for each in made)),
         dropped=tuple(column for column in needed if table.rows[column].null_count()),
+        times=((roles["time"].column, time.unit),) if reads_times and time is not None else (),
     )

@@ -13,7 +13,7 @@ from edgerec.core.text import did_you_mean, shown
 from edgerec.data.casting import is_text
 from edgerec.data.starting.clicks import click_rule
 from edgerec.data.starting.tables import Table, unusable_name
-from edgerec.data.starting.times import time_rule
+from edgerec.data.starting.times import time_fault, time_rule
 from edgerec.data.starting.words import ID_WORDS, rank_of, words_of
 
 How = Literal["told", "sure", "likely", "unsure"]
@@ -200,7 +200,8 @@ ROLES = (
     ),
 )
 BY_NAME = {role.name: role for role in ROLES}
-_LENGTHS = _UNITS | {"duration", "dwell", "spent"}
+LENGTH_WORDS = _UNITS | {"duration", "dwell", "spent", "read", "watch", "watched", "stay"}
+"""Words in the names of columns that say how long something lasted."""
 
 
 def find_roles(
@@ -218,7 +219,10 @@ def find_roles(
         InputError: two columns fit a role equally well, or a named column does not fit.
     """
     found: dict[str, Found] = {}
-    for name in roles:
+    if table.list_rows is not None:
+        made = table.list_rows.roles.items()
+        found = {name: Found(name, column, "sure", "a row has a whole list") for name, column in made if name in roles}
+    for name in [each for each in roles if each not in found]:
         for column in told.get(name, ()):
             if column in table.rows.columns:
                 found[name] = _told(table, BY_NAME[name], column)
@@ -252,7 +256,7 @@ def _guess(table: Table, role: Role, columns: Sequence[str]) -> Found | None:
     ranks = {each: rank_of(each, role.tiers, role.fillers) for each in columns}
     if role.name == "time":
         # "read_time_s" is a length and no instant.
-        ranks = {each: None if _LENGTHS & set(words_of(each)) and not _is_time(table.rows[each]) else rank
+        ranks = {each: None if LENGTH_WORDS & set(words_of(each)) and not _is_time(table.rows[each]) else rank
                  for each, rank in ranks.items()}  # fmt: skip
     named = {each: rank for each, rank in ranks.items() if rank is not None}
     fitting = {each: rank for each, rank in named.items() if role.fits(table.rows[each])}
@@ -281,12 +285,20 @@ def _by_values(table: Table, role: Role, columns: Sequence[str]) -> Found | None
 
 def near_misses(table: Table, role: Role, ignored: frozenset[str]) -> str:
     """Return a text about columns whose name fits a role but whose values do not, for an error text."""
-    for column in table.rows.columns:
+    for column, dtype in table.rows.schema.items():
+        if role.name == "item" and isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
+            return (
+                f" (the column {shown(column)!r} has lists of records: write a row for each of them, or a list for "
+                "each field)"
+            )
         if (
             column not in ignored
             and not unusable_name(column)
             and rank_of(column, role.tiers, role.fillers) is not None
         ):
+            fault = time_fault(table.rows[column]) if role.name == "time" else None
+            if fault is not None:
+                return f" (column {shown(column)!r} has values that are no times: {shown(fault):.120})"
             example = next(iter(table.rows[column].drop_nulls().head(1)), None)
             return f" (the values of {column!r} are no such values, for example {shown(repr(example)):.60})"
     return ""

@@ -36,6 +36,7 @@ class ReadTable:
         columns: the columns of the file that are read.
         entries: the columns that are made of them.
         dropped: columns without which a row is left out.
+        times: columns of a CSV file with texts that are times, with their formats.
     """
 
     table: Table
@@ -44,10 +45,13 @@ class ReadTable:
     columns: tuple[str, ...]
     entries: tuple[Entry, ...]
     dropped: tuple[str, ...] = ()
+    times: tuple[tuple[str, str], ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """Return the variables of the template for this table."""
         schema = self.table.rows.schema
+        parsed = self.table.list_rows.source if self.table.list_rows else ()
+        types = {name: dtype for name, dtype in schema.items() if name not in parsed}
         return {
             "name": self.table.name,
             "kind": self.table.kind,
@@ -56,7 +60,17 @@ class ReadTable:
             "function": f"read_{self.constant.lower()}",
             "row": self.row,
             "has_time": any(entry.name == "time" for entry in self.entries),
-            "columns": [(column, _TYPES.get(type(schema[column]), "pl.String")) for column in self.columns],
+            "columns": [
+                (column, _TYPES.get(type(types.get(column, pl.String())), "pl.String")) for column in self.columns
+            ],
+            "steps": self.table.list_rows.steps if self.table.list_rows else (),
+            "nulls_of": {name: texts for name, texts in self.table.nulls_of.items() if name in self.columns},
+            "times": self.times,
+            "decimals": [
+                (name, _TYPES[type(schema[name])])
+                for name in self.table.decimals
+                if name in self.columns and name not in parsed
+            ],
             "entries": self.entries,
             "dropped": self.dropped,
         }

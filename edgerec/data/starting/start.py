@@ -8,6 +8,7 @@ from typing import Any
 
 from edgerec.core.atomic import output_folder
 from edgerec.core.errors import InputError, OutputError
+from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import printable
 from edgerec.data.starting.choice import Choice, choose_features
 from edgerec.data.starting.code import plain_name
@@ -24,14 +25,14 @@ SCRIPT, SPECIFICATION = "make_logs.py", "features.json"
 
 
 def write_start(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[AnyPath],
+    out: AnyPath,
     *,
     told: Mapping[str, Sequence[str]] | None = None,
     ignored: Iterable[str] = (),
     clicked_at_least: float | None = None,
-    clicks: Path | None = None,
-    items: Path | None = None,
+    clicks: AnyPath | None = None,
+    items: AnyPath | None = None,
     rows: int = ROWS,
 ) -> dict[str, Any]:
     """Write a converter and a feature specification for tables of impressions and clicks.
@@ -53,10 +54,13 @@ def write_start(
         InputError: a file cannot be used, or a role that is needed is unclear.
         OutputError: `out` exists already, or cannot be written.
     """
+    given, out = [to_path(path, "write_start: `paths`") for path in paths], to_path(out, "write_start: `out`")
+    clicks = None if clicks is None else to_path(clicks, "write_start: `clicks`")
+    items = None if items is None else to_path(items, "write_start: `items`")
     if out.exists() or out.is_symlink():
         raise OutputError(f"output {out} exists already: choose another name; what you changed there is never replaced")
     left = frozenset(ignored)
-    files = read_files(paths, told or {}, ignored=left, clicks=clicks, items=items, rows=rows)
+    files = read_files(given, told or {}, ignored=left, clicks=clicks, items=items, rows=rows)
     unknown = sorted(left - {column for table in files.tables for column in table.rows.columns})
     if unknown:
         raise InputError(f"--ignore: there is no column {unknown[0]!r}: name a column of the files")
@@ -65,7 +69,7 @@ def write_start(
     name = plain_name(out.resolve().name)[:64]
     script, features = make_script(feed, choice, name), specification_text(name, choice.columns.features)
     parse_spec(features, where=SPECIFICATION)
-    with output_folder(out, inputs=paths) as partial:
+    with output_folder(out, inputs=given) as partial:
         (partial / SCRIPT).write_text(script, encoding="utf-8")
         (partial / SPECIFICATION).write_text(features, encoding="utf-8")
     return {"folder": str(out), **_document(feed, choice, out)}

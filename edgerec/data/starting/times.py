@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,7 +20,10 @@ FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f UTC",
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
     "%Y/%m/%d %H:%M:%S",
     "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%Y %H:%M:%S",
@@ -27,11 +31,19 @@ FORMATS = (
     "%m/%d/%Y %H:%M",
     "%d/%m/%Y %H:%M",
     "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d-%m-%Y %H:%M:%S",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%b %d, %Y %H:%M:%S",
+    "%Y%m%d%H%M%S",
     "%Y-%m-%d",
     "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%Y%m%d",
 )
 """The first format that fits all values is taken."""
-DAY_UNITS = ("days", "%Y-%m-%d", "%Y/%m/%d")
+DAY_UNITS = ("days", "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d")
 """The values of `TimeRule.unit` for times that are whole days."""
 _FEW = 1000
 
@@ -51,6 +63,11 @@ class TimeRule:
     code: str
     milliseconds: pl.Expr
     check: str | None = None
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether the column has texts, of the format `unit`."""
+        return "%" in self.unit
 
 
 def time_rule(values: pl.Series) -> TimeRule | None:
@@ -81,7 +98,7 @@ def _of_numbers(values: pl.Series, column: pl.Expr, name: str) -> TimeRule | Non
     low, high = float(known.min()), float(known.max())  # type: ignore[arg-type]
     units = [each for each, size in UNITS.items() if YEAR_2000 * size <= low and high <= YEAR_2100 * size]
     if not units:
-        return None
+        return _of_digits(values, low, high)
     unit = units[0]
     per_second = UNITS[unit]
     if values.dtype.is_float():
@@ -97,9 +114,17 @@ def _of_numbers(values: pl.Series, column: pl.Expr, name: str) -> TimeRule | Non
     return TimeRule(unit, f"{code} // {per_second // 1000}", whole // (per_second // 1000))
 
 
-def _of_texts(values: pl.Series) -> TimeRule | None:
+def _of_digits(values: pl.Series, low: float, high: float) -> TimeRule | None:
+    """Return the rule for integers such as 20240304 and 20240304171258, which are written dates."""
+    for pattern, size in (("%Y%m%d", 1), ("%Y%m%d%H%M%S", 1_000_000)):
+        if values.dtype.is_integer() and 20_000_101 * size <= low and high < 21_000_101 * size:
+            return _of_texts(values, formats=(pattern,))
+    return None
+
+
+def _of_texts(values: pl.Series, formats: Sequence[str] = FORMATS) -> TimeRule | None:
     known = values.cast(pl.String).drop_nulls()
-    fitting = [each for each in FORMATS if len(known) and _fits(known, each)]
+    fitting = [each for each in formats if len(known) and _fits(known, each)]
     if not fitting:
         return None
     pattern = fitting[0]
@@ -110,8 +135,28 @@ def _of_texts(values: pl.Series) -> TimeRule | None:
         check = f"days and months cannot be told apart; times are read as {pattern}"
     elif not pattern.endswith(("Z", "%z", "UTC")):
         check = _ZONE
-    milliseconds = parsed(pl.col(values.name), pattern).dt.epoch("ms")
+    milliseconds = parsed(pl.col(values.name).cast(pl.String), pattern).dt.epoch("ms")
     return TimeRule(pattern, f"milliseconds({quoted(values.name)}, {quoted(pattern)})", milliseconds, check)
+
+
+def time_fault(values: pl.Series) -> str | None:
+    """Return which value of a column of times is none, with its row, or None if most of its values are no times."""
+    if is_text(values.dtype):
+        texts = values.cast(pl.String)
+        for pattern in FORMATS:
+            if not _fits(texts.drop_nulls().head(1), pattern):
+                continue
+            wrong = texts.to_frame("x").select(parsed(pl.col("x"), pattern).is_null() & pl.col("x").is_not_null())["x"]
+            if 0 < int(wrong.sum()) <= len(texts) // 2:
+                row = int(wrong.arg_true()[0])
+                return f"row {row + 1} has {texts[row]!r}, and row 1 has {texts.drop_nulls()[0]!r}"
+    elif values.dtype.is_numeric():
+        for size in UNITS.values():
+            wrong = ~values.is_between(YEAR_2000 * size, YEAR_2100 * size)
+            if 0 < int(wrong.sum() or 0) <= len(values) // 2:
+                row = int(wrong.arg_true()[0])
+                return f"row {row + 1} has {values[row]!r}, and most rows have times since 2000"
+    return None
 
 
 def parsed(column: pl.Expr, pattern: str) -> pl.Expr:

@@ -160,6 +160,11 @@ WARNED: dict[str, tuple[Change, list[tuple[str, str, str]]]] = {
 }  # fmt: skip
 
 
+def test_cards_that_a_request_itself_offered_did_not_trigger_it(tmp_path: Path) -> None:
+    same = _same_time(LOGS)
+    assert not found(tmp_path, replace(same, events=same.events.with_columns(offered_at="time")))
+
+
 @pytest.mark.parametrize("warning", WARNED)
 def test_a_change_is_warned_of(tmp_path: Path, warning: str) -> None:
     change, expected = WARNED[warning]

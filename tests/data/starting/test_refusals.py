@@ -66,7 +66,7 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "an empty file": (text(""), (), "is empty: give a file"),
     "only names": (text("user,item,time,click\n"), (), "has no rows"),
     "binary data": (text(b"\x00\x01\x02,\x03\n\x00"), (), "its first line has binary data"),
-    "text that is not UTF-8": (text(b"user,item\n\xff\xfe,1\n"), (), "cannot be read as CSV"),
+    "text that is not UTF-8": (text(b"user,item\n\xff\xfe,1\n"), (), "line 2 is not UTF-8, near"),
     "no Parquet": (text("PAR1 nothing", "t.parquet"), (), "cannot be read as Parquet"),
     "one column": (text("a b c\n1 2 3\n"), (), "received only 'a b c'"),
     "too many columns": (text(",".join(f"c{n}" for n in range(1001)) + "\n" + "1," * 1000 + "1\n"), (), "at most 1000"),

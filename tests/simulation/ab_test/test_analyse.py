@@ -253,4 +253,4 @@ def test_the_error_for_a_missing_extra_gives_the_install_command(missing: str, m
     monkeypatch.delitem(sys.modules, "edgerec.simulation.ab_test.aa")
     with pytest.raises(MissingExtraError) as caught:
         importlib.import_module("edgerec.simulation.ab_test.aa")
-    assert str(caught.value) == f"{missing} is not installed: run pip install '.[experiments]' in EdgeRec's folder"
+    assert str(caught.value) == f"{missing} is not installed: run pip install 'edgerec[experiments]'"
