@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -55,7 +56,11 @@ def choose_features(feed: Feed, ignored: frozenset[str]) -> Choice:
             may = [each for each in late if LENGTH_WORDS & set(words_of(each))]
             checks.append(
                 f"column {roles['dwell'].column!r} is of a whole list: is it how long the clicked item was open? "
-                + (f"If that is in {' or '.join(map(repr, may))}: --dwell {may[0]}" if may else "If not: --ignore it")
+                + (
+                    f"If that is in {' or '.join(map(repr, may))}: --dwell {shlex.quote(may[0])}"
+                    if may
+                    else "If not: --ignore it"
+                )
             )
     attributes, left_out = find_attributes(table, feed.rows, others, numbers=feed.numbers, clicked=clicked)
     for column, why in left_out.items():
@@ -91,7 +96,7 @@ def choose_features(feed: Feed, ignored: frozenset[str]) -> Choice:
         if each.separates >= SUSPICIOUS:
             checks.append(
                 f"column {each.column!r} alone separates clicks from other rows (AUC {each.separates:.2f}), so it "
-                f"probably came after the list was shown: --ignore {each.column}"
+                f"probably came after the list was shown: --ignore {shlex.quote(each.column)}"
             )
     return Choice(columns, item_embedding, tuple(checks))
 
@@ -112,7 +117,7 @@ def _add_dwell(columns: Columns, feed: Feed, table: Table, clicked: pl.Series, c
         if float((others.fill_null(0) > 0).mean() or 0) > 0.2:
             checks.append(
                 f"column {found.column!r} has values where nothing was clicked. If it is how long a card was on the "
-                f"screen, pass --seen-seconds {found.column}"
+                f"screen, pass --seen-seconds {shlex.quote(found.column)}"
             )
     if files.clicks is None:
         seconds = seconds.filter(clicked)

@@ -59,7 +59,7 @@ def click_rule(values: pl.Series, *, at_least: float | None = None, rating: bool
     known = values.drop_nulls().unique()
     numeric = values.dtype.is_integer() or values.dtype.is_float()
     if at_least is not None:
-        return ClickRule(f"{name} >= {at_least:g}", column >= at_least) if numeric else None
+        return ClickRule(f"{name} >= {float(at_least)!r}", column >= at_least) if numeric else None
     if values.dtype == pl.Boolean:
         return ClickRule(name, column)
     if numeric and len(known):
@@ -71,9 +71,9 @@ def click_rule(values: pl.Series, *, at_least: float | None = None, rating: bool
             return ClickRule(f"{name} == 1", column == 1)
         largest = float(known.max())  # type: ignore[arg-type]
         if rating:
-            bound = RATING_SHARE * largest
-            text = f"a rating of at least {bound:g} counts as a click: --clicked-at-least NUMBER sets another bound"
-            return ClickRule(f"{name} >= {bound:g}", column >= bound, text)
+            bound = round(RATING_SHARE * largest, 6)
+            text = f"a rating of at least {bound!r} counts as a click: --clicked-at-least NUMBER sets another bound"
+            return ClickRule(f"{name} >= {bound!r}", column >= bound, text)
         counts = known.cast(pl.Int64, strict=False).cast(known.dtype).eq(known).all() and float(known.min()) >= 0  # type: ignore[arg-type]
         if counts and largest <= 1000 and 0 in known:
             return ClickRule(f"{name} > 0", column > 0, "numbers above 0 count as clicks")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from edgerec.core.errors import InputError
 from edgerec.data.starting.clicks import ClickRule, click_rule
 from edgerec.data.starting.files import Files
-from edgerec.data.starting.lists import Lists, find_lists
+from edgerec.data.starting.lists import Lists, find_lists, sorted_by_clicks
 from edgerec.data.starting.roles import BY_NAME, Found, is_rating
 from edgerec.data.starting.tables import Table
 from edgerec.data.starting.times import TimeRule, time_rule
@@ -74,7 +74,13 @@ def find_feed(files: Files, *, clicked_at_least: float | None) -> Feed:
     click = _click(files, clicked_at_least, checks)
     seen = click_rule(table.rows[roles["seen"].column]) if "seen" in roles else None
     rows = _rows(files, time, checks)
-    by_list = files.clicks is not None and "list" in roles and "list" in files.click_roles
+    if "position" in rows.columns:
+        rows = rows.sort("position", nulls_last=True, maintain_order=True)
+    else:
+        checks.append("no column has the place in the list, so the order of the file is taken: --position COLUMN")
+    lists, numbers = find_lists(rows)
+    # An ID of lists that begins anew for each user does not say which list a click is of. Its time does.
+    by_list = "list" in files.click_roles and lists.key == ("list",)
     opened = None if click_time is None else _opened(files, click_time, rows)
     clicked = (
         _clicked_by_column(table, click, rows, checks) if click else _clicked_by_rows(rows, opened, by_list, checks)
@@ -85,11 +91,7 @@ def find_feed(files: Files, *, clicked_at_least: float | None) -> Feed:
         on_screen = clicked.is_not_null()
         checks.append("no column says whether a card was on the screen, so each row counts as seen: --seen COLUMN")
     rows = rows.with_columns(clicked=clicked[rows["row"]], seen=on_screen[rows["row"]])
-    if "position" in rows.columns:
-        rows = rows.sort("position", nulls_last=True, maintain_order=True)
-    else:
-        checks.append("no column has the place in the list, so the order of the file is taken: --position COLUMN")
-    lists, numbers = find_lists(rows)
+    lists = replace(lists, checks=(*lists.checks, *sorted_by_clicks(rows["clicked"], numbers)))
     order, rows = rows["row"], rows.drop("row")
     return Feed(
         files=files,
@@ -102,7 +104,7 @@ def find_feed(files: Files, *, clicked_at_least: float | None) -> Feed:
         opened=rows.filter(pl.col("clicked").fill_null(False)) if opened is None else opened,
         lists=lists,
         numbers=numbers,
-        clicks_by_list=by_list and lists.key == ("list",),
+        clicks_by_list=by_list,
         unlabelled=bool(rows["clicked"].null_count()),
         checks=(*checks, *lists.checks),
     )
@@ -184,7 +186,7 @@ def _clicked_by_rows(rows: pl.DataFrame, opened: pl.DataFrame | None, by_list: b
         hit = rows.join(opened, on=["list", "item"], how="semi")["row"]
         lost = len(opened) - len(opened.join(rows, on=["list", "item"], how="semi"))
     else:
-        found = opened.drop_nulls().sort("time").join_asof(
+        found = opened.drop_nulls(["user", "item", "time"]).sort("time").join_asof(
             rows.select("user", "item", "time", "row").sort("time"),
             on="time", by=["user", "item"], strategy="backward", tolerance=CLICK_WITHIN_MS, check_sortedness=False,
         )["row"]  # fmt: skip

@@ -75,6 +75,8 @@ def one_row_for_each_item(table: Table, told: Mapping[str, Sequence[str]], ignor
         if name in columns and _mean_length(table.rows.select(columns[name].lists)[:, 0]) >= _LENGTH
     ]
     labelled = [name for name, each in columns.items() if each.form == "labelled" and (not named or name in named)]
+    if len(labelled) > 1:
+        raise _unclear(table, labelled[0], labelled[1])
     if labelled:
         return _unrolled(table, columns[labelled[0]], columns, "labelled", None)
     pairs = [
@@ -92,11 +94,15 @@ def one_row_for_each_item(table: Table, told: Mapping[str, Sequence[str]], ignor
     first = pairs[0]
     others = [items for items, *_ in pairs if items != first[0]]
     if others:
-        raise InputError(
-            f"{table.name}: a row has a whole list, and its items may be in {shown(first[0])!r} or "
-            f"{shown(others[0])!r}: say which with --item COLUMN"
-        )
+        raise _unclear(table, first[0], others[0])
     return _unrolled(table, columns[first[0]], columns, first[1], first[2])
+
+
+def _unclear(table: Table, first: str, second: str) -> InputError:
+    return InputError(
+        f"{table.name}: a row has a whole list, and its items may be in {shown(first)!r} or {shown(second)!r}: say which "
+        "with --item COLUMN"
+    )
 
 
 def _lists_of(values: pl.Series) -> ListColumn | None:

@@ -48,8 +48,8 @@ def find_lists(rows: pl.DataFrame) -> tuple[Lists, pl.Series]:
     """Return how lists are made, and the number of each row's list.
 
     Args:
-        rows: `user`, `item`, `time` in milliseconds, `clicked` (null: unknown), and, if there is one, `list`; in the
-            order of the file or of the column of places.
+        rows: `user`, `item`, `time` in milliseconds, and, if there is one, `list`; in the order of the file or of the
+            column of places.
     """
     key: tuple[Key, ...] = ("list",) if "list" in rows.columns else ("user", "time")
     checks: list[str] = []
@@ -77,7 +77,6 @@ def find_lists(rows: pl.DataFrame) -> tuple[Lists, pl.Series]:
         )
     if float(lengths.mean() or 0) < 1.5:  # type: ignore[arg-type]
         checks.append("most lists have one item, so there is no order to learn: name another column with --list")
-    checks += _sorted_by_clicks(rows, numbers)
     return Lists(key, why, len(lengths), longest, sure, tuple(checks)), numbers
 
 
@@ -109,11 +108,16 @@ def _by_gaps(rows: pl.DataFrame) -> pl.Series:
     return in_order
 
 
-def _sorted_by_clicks(rows: pl.DataFrame, numbers: pl.Series) -> list[str]:
-    """Return a warning if clicked items are almost always first, or almost always last, in long lists."""
-    clicked = rows.with_columns(number=numbers).group_by("number", maintain_order=True).agg(pl.col("clicked"))
+def sorted_by_clicks(clicked: pl.Series, numbers: pl.Series) -> list[str]:
+    """Return a warning if clicked items are almost always first, or almost always last, in long lists.
+
+    Args:
+        clicked: whether each row was clicked; null: unknown.
+        numbers: the number of each row's list.
+    """
+    rows = pl.DataFrame({"clicked": clicked, "number": numbers})
     first, last, lists = 0, 0, 0
-    for labels in clicked["clicked"].head(5000):
+    for labels in rows.group_by("number", maintain_order=True).agg("clicked")["clicked"].head(5000):
         values = np.array([bool(each) for each in labels])
         number = int(values.sum())
         if len(values) >= 4 and 0 < number <= len(values) // 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,9 +67,10 @@ RESERVED = frozenset(
         "page_views",
         "seconds_since_exposure",
         "seconds_since_page_view",
+        "self",
     ]
 )
-"""Names that the script uses for other columns."""
+"""Names that the script uses for other columns, and `self`, which a method of polars has already."""
 ROWS_AN_ITEM = 20
 """With fewer impressions of an item, its own ID teaches a model nothing."""
 
@@ -153,7 +155,7 @@ class Columns:
     def _free_name(self, column: str) -> str:
         taken = {*RESERVED, *(each.name for each in self.made)}
         plain = plain_name(column)
-        name = f"{plain}_value" if plain in RESERVED else plain
+        name = f"{plain}_value" if plain in RESERVED or keyword.iskeyword(plain) else plain
         number = 2
         while name in taken:
             name, number = f"{plain}_{number}", number + 1

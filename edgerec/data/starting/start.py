@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def _document(feed: Feed, choice: Choice, out: Path) -> dict[str, Any]:
         "left_out": choice.columns.left_out,
         "check": [printable(each) for each in (*unsure, *feed.checks, *choice.checks)],
         "next": [
-            f"python {out / SCRIPT} {files.impressions.path.parent} LOGS",
+            shlex.join(["python", str(out / SCRIPT), str(files.impressions.path.parent), "LOGS"]),
             f"edgerec samples LOGS --out SAMPLES{candidates}",
         ],
     }

@@ -103,6 +103,11 @@ FAULTS: dict[str, tuple[dict[str, list[Any]], dict[str, list[str]], str]] = {
         {},
         "may be in 'inview' or 'others': say which",
     ),
+    "two lists with labels": (
+        {"shown": ["N1-0 N2-1"] * len(LISTS), "others": ["N3-0 N4-1"] * len(LISTS)},
+        {},
+        "may be in 'shown' or 'others': say which",
+    ),
     "records": ({"items": [[{"id": 1, "clicked": 0}]] * len(LISTS)}, {}, "has lists of records"),
 }
 

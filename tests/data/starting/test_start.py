@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,21 @@ def test_files_of_impressions_clicks_and_items_are_joined(with_lists: bool, tmp_
     assert labels == {(row.time, row.item): int(row.clicked) for row in ROWS}
 
 
+def test_a_click_is_of_its_own_user_if_the_ids_of_lists_begin_anew_for_each_user(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    paths = _two_files(tmp_path / "raw", with_lists=True)[:2]
+    begun = {(row.user, f"q{row.list}"): None for row in ROWS}
+    numbers = {name: sum(of == user for of, _ in list(begun)[:index]) for index, (user, name) in enumerate(begun)}
+    numbered = pl.col("request_id").replace_strict(numbers, default=None)
+    pl.read_csv(paths[0]).with_columns(numbered).write_csv(paths[0])
+    pl.read_parquet(paths[1]).with_columns(numbered).write_parquet(paths[1])
+    found = write_start(paths, tmp_path / "start")
+    assert found["lists"]["by"] == "rows with the same ID and user are a list"
+    clicks = sum(row.clicked for row in ROWS)
+    assert found["clicks"] == clicks
+    assert converted(tmp_path / "start", tmp_path / "raw").counts()["clicks"] == clicks
+
+
 def test_rows_without_a_list_are_behaviours_only(tmp_path: Path) -> None:
     case = CASES["a shop"]
     lists = [None if row.list == 1000 else row.list for row in ROWS]
@@ -189,6 +205,8 @@ def test_names_from_the_file_cannot_become_code(tmp_path: Path) -> None:
         "score": [row.item * 5.5 for row in ROWS],
         "Score ": [row.item * 6.5 for row in ROWS],
         "time_decay_s": [row.item * 7.5 for row in ROWS],
+        "class": [row.item * 8.5 for row in ROWS],
+        "self": [row.item * 9.5 for row in ROWS],
     }
     columns = {**case.columns, **evil}
     del columns["model_score"]
@@ -200,7 +218,9 @@ def test_names_from_the_file_cannot_become_code(tmp_path: Path) -> None:
     assert list(left.values()) == ["its name has control characters: rename it"]
     check_format(tmp_path / "start")
     logs = converted(tmp_path / "start", tmp_path / "raw")
-    assert {"quote_and", "back_slash", "x_7_7_a", "time_decay_s_value"} <= set(logs.items.columns)
+    assert {"quote_and", "back_slash", "x_7_7_a", "time_decay_s_value", "class_value", "self_value"} <= set(
+        logs.items.columns
+    )
 
 
 def test_only_the_first_rows_are_read(tmp_path: Path) -> None:
@@ -239,6 +259,13 @@ def test_the_command_prints_what_it_found(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "again" / "features.json").read_text(encoding="utf-8"))
     names = [feature["name"] for group in ("ie_action", "ipv_action", "item", "context") for feature in written[group]]
     assert sorted(names) == sorted(each["feature"] for each in found["features"])
+
+
+def test_the_next_steps_can_be_pasted_to_a_shell(tmp_path: Path) -> None:
+    raw = tmp_path / "the logs; of 'May'"
+    raw.mkdir()
+    found = write_start([CASES["Taobao"].write(raw)], tmp_path / "a start")
+    assert shlex.split(found["next"][0]) == ["python", str(tmp_path / "a start" / "make_logs.py"), str(raw), "LOGS"]
 
 
 def test_every_role_has_an_option() -> None:
