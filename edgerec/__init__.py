@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgerec.device_runtime.device_model import DeviceModel
     from edgerec.device_runtime.encodings import Encodings
     from edgerec.device_runtime.hubsm import Step
+    from edgerec.device_runtime.matches import SeenItems
     from edgerec.device_runtime.store.behaviour_store import BehaviourStore
     from edgerec.explanation.explain import explain
     from edgerec.export.bundle import export_bundle
@@ -74,6 +75,7 @@ _HOMES = {
     "edgerec.device_runtime.device_model": ("DeviceModel",),
     "edgerec.device_runtime.encodings": ("Encodings",),
     "edgerec.device_runtime.hubsm": ("Step",),
+    "edgerec.device_runtime.matches": ("SeenItems",),
     "edgerec.device_runtime.store.behaviour_store": ("BehaviourStore",),
     "edgerec.explanation.explain": ("explain",),
     "edgerec.export.bundle": ("export_bundle",),
@@ -113,6 +115,7 @@ __all__ = [
     "ModelUpdater",
     "Run",
     "Samples",
+    "SeenItems",
     "SimulationConfig",
     "Step",
     "TrainConfig",

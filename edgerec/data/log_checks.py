@@ -216,13 +216,13 @@ def find_requests(
 ) -> Found[pl.DataFrame]:
     """Find what `check_requests` refuses. Without `index`, items are not looked up."""
     refused: set[str] = set()
-    casts = find_columns(REQUESTS, lists_of_arrays(requests), columns, file=file)
-    requests = yield from noting(casts, refused)
+    received = lists_of_arrays(requests)
+    requests = yield from noting(find_columns(REQUESTS, received, columns, file=file), refused)
     yield from find_times(REQUESTS, requests)
     yield from find_numbers(REQUESTS, requests, STORE_ID, below=STORES)
     features = tuple(features)
     if ITEM_ID in requests.columns:
-        yield from find_lists(requests, of_origin(features, "served"), nulls=ITEM_ID not in refused)
+        yield from find_lists(requests, of_origin(features, "served"), received=received[ITEM_ID])
     yield from find_features(REQUESTS, requests, of_origin(features, "request"))
     if CLICK_COUNT in requests.columns and CLICKED in requests.columns:
         yield from find_click_counts(requests)

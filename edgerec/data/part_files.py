@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgerec.core.text import shown
 from edgerec.data.log_faults import Fault, Found, refuse
 
 SUFFIXES = (".parquet", ".parq", ".pq")
@@ -40,6 +41,9 @@ def find_part_files(table: Path) -> Found[list[Path]]:
         if entry != table:
             skipped = yield from _find_skipped(entry)
             if skipped:
+                continue
+            named = yield from _find_name(entry)
+            if not named:
                 continue
         once = yield from _find_once(entry, seen)
         if not once:
@@ -117,6 +121,22 @@ def _find_skipped(entry: Path) -> Found[bool]:
         )
         return True
     return name.startswith((".", "_")) or name.endswith("._COPYING_")
+
+
+def _find_name(entry: Path) -> Found[bool]:
+    """Find a name that is not UTF-8, because polars cannot open such a file. Return whether the name is UTF-8."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        yield _fault(
+            f"{shown(str(entry))} has a name that is not UTF-8: rename it",
+            expected="names in UTF-8",
+            found=shown(entry.name),
+            advice="rename it",
+            file=entry,
+        )
+        return False
+    return True
 
 
 def _find_once(entry: Path, seen: dict[tuple[int, int], Path]) -> Found[bool]:

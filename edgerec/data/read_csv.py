@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +17,8 @@ from edgerec.core.errors import InputError, first_line
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import shown
 
-_TRUTHS = ("true", "false", "TRUE", "FALSE", "True", "False")
+_TRUTHS = {"true": True, "TRUE": True, "True": True, "false": False, "FALSE": False, "False": False}
+_FAULTS = (pl.exceptions.PolarsError, OSError, EOFError, ValueError)
 
 
 def read_csv(
@@ -39,11 +42,12 @@ def read_csv(
             since 1970. A time without a zone is in UTC.
 
     Raises:
-        InputError: a value has another type or format, a column does not exist, or the file is no CSV file. The first
-            row after the names is row 1.
+        InputError: a value has another type or format, a column does not exist, the file is no CSV file, or an argument
+            is wrong. The first row after the names is row 1.
     """
     path = to_path(path, "read_csv: `path`")
-    more = dict(nulls_of or {})
+    more, times = dict(nulls_of or {}), dict(times or {})
+    _check_arguments(columns, separator, {"nulls_of": more, "times": times})
     types = {name: pl.String() if name in more else dtype for name, dtype in columns.items()}
     options: dict[str, Any] = {"separator": separator, "null_values": list(nulls)}
     try:
@@ -52,18 +56,44 @@ def read_csv(
         options["columns"] = list(dict.fromkeys([*columns, last]))
         rows = pl.read_csv(path, schema_overrides={last: pl.String(), **types}, **options)
         rows = rows.select(list(columns)).with_columns(
-            pl.col(name).replace(list(texts), None).cast(columns[name]) for name, texts in more.items()
+            _typed(pl.col(name).replace(list(texts), None), columns[name]) for name, texts in more.items()
         )
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (pl.exceptions.PolarsError, OSError, EOFError, ValueError) as error:
+    except pl.exceptions.NoDataError:
+        raise InputError(f"{path} is empty: give a file with a line of names") from None
+    except _FAULTS as error:
         fault = line_fault(path, separator)
         if fault is None:
-            texts = pl.read_csv(path, infer_schema=False, **options)
-            texts = texts.with_columns(pl.col(name).replace(list(each), None) for name, each in more.items())
-            _check_values(texts, columns, path)
+            with contextlib.suppress(*_FAULTS):  # Then the first error says what is wrong.
+                texts = pl.read_csv(path, infer_schema=False, **options)
+                texts = texts.with_columns(pl.col(name).replace(list(each), None) for name, each in more.items())
+                _check_values(texts, columns, path)
         raise InputError(f"{path}: {fault or shown(first_line(error))}") from None
-    return _with_times(rows, times or {}, path)
+    return _with_times(rows, times, path)
+
+
+def _check_arguments(columns: Mapping[str, Any], separator: str, named: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the types, the separator, and whether each column that `named` has by argument is one of `columns`."""
+    for name, dtype in columns.items():
+        if not (isinstance(dtype, pl.DataType) or (isinstance(dtype, type) and issubclass(dtype, pl.DataType))):
+            raise InputError(
+                f"read_csv: `columns` should have polars types, such as pl.Int64; received {shown(repr(dtype)[:80])} "
+                f"for {shown(name)!r}"
+            )
+    if not isinstance(separator, str) or len(separator.encode()) != 1 or separator in '"\r\n':
+        raise InputError(f"read_csv: `separator` should be one character, such as ','; received {separator!r:.80}")
+    for written in named["times"].values():
+        if not isinstance(written, str):
+            raise InputError(f"read_csv: `times` should have formats, such as '%Y-%m-%d'; received {written!r:.80}")
+    for argument, given in named.items():
+        other = next((name for name in given if name not in columns), None)
+        if other is not None:
+            raise InputError(f"read_csv: `{argument}` has the column {shown(other)!r}, which `columns` has not: add it")
+
+
+def _typed(texts: pl.Expr, dtype: Any) -> pl.Expr:
+    return texts.replace_strict(_TRUTHS, return_dtype=pl.Boolean) if dtype == pl.Boolean else texts.cast(dtype)
 
 
 def line_fault(path: Path, separator: str) -> str | None:
@@ -78,7 +108,7 @@ def line_fault(path: Path, separator: str) -> str | None:
                     return f"line {number} is not UTF-8, near {shown(part)!r}: save the file as UTF-8"
         with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="") as text:
             return _row_fault(csv.reader(text, delimiter=separator, strict=True))
-    except (OSError, EOFError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         return shown(first_line(error))
 
 
@@ -116,11 +146,13 @@ def _check_columns(path: Path, columns: Mapping[str, Any], separator: str) -> st
 
 
 def _check_values(texts: pl.DataFrame, columns: Mapping[str, Any], path: Path) -> None:
-    """Raise an InputError for the first value of each column that has not the type of the column."""
+    """Raise an InputError for the first value of each column of numbers or truths that has not the column's type."""
     faults = []
     for name, dtype in columns.items():
+        if not dtype.is_numeric() and dtype != pl.Boolean:
+            continue
         values = texts[name]
-        good = values.is_in(_TRUTHS) if dtype == pl.Boolean else values.cast(dtype, strict=False).is_not_null()
+        good = values.is_in(list(_TRUTHS)) if dtype == pl.Boolean else values.cast(dtype, strict=False).is_not_null()
         wrong = (values.is_not_null() & ~good.fill_null(False)).arg_true()
         if len(wrong):
             first = int(wrong[0])
@@ -142,9 +174,7 @@ def _type_in_words(dtype: pl.DataType) -> str:
 def _with_times(rows: pl.DataFrame, times: Mapping[str, str], path: Path) -> pl.DataFrame:
     for name, written in times.items():
         texts = rows[name].cast(pl.String)
-        found = rows.select(texts.alias(name)).select(
-            pl.col(name).str.to_datetime(written, time_unit="ms", strict=False)
-        )
+        found = texts.to_frame(name).select(pl.col(name).str.to_datetime(written, time_unit="ms", strict=False))
         wrong = (texts.is_not_null() & found[name].is_null()).arg_true()
         if len(wrong):
             first = int(wrong[0])

@@ -12,10 +12,11 @@ from edgerec.data.schema import CLICK_COUNT, CLICKED, ITEM_ID, REQUEST_ID, REQUE
 from edgerec.features.kinds import Feature
 
 
-def find_lists(requests: pl.DataFrame, served: Iterable[Feature], *, nulls: bool = True) -> Found[None]:
+def find_lists(requests: pl.DataFrame, served: Iterable[Feature], *, received: pl.Series) -> Found[None]:
     """Find requests without candidates, lists of other lengths, wrong labels, and served values that are not valid.
 
-    Without `nulls`, a null in the list of candidates is accepted, because it stands for an ID that was refused before.
+    `received` has the lists of candidates before they were cast. A value that could not be cast is null now, but it has
+    its fault already.
     """
     lengths = requests[ITEM_ID].list.len()
     if len(requests) and lengths.min() == 0:
@@ -30,8 +31,9 @@ def find_lists(requests: pl.DataFrame, served: Iterable[Feature], *, nulls: bool
             rows=place.rows,
         )
     # An exploded list without entries has one entry, a null.
-    if nulls and requests[ITEM_ID].explode().null_count() > int((lengths.fill_null(0) == 0).sum() or 0):
-        place = Place.of(requests[ITEM_ID].list.drop_nulls().list.len() != lengths)
+    ids = received if isinstance(received.dtype, pl.List) else requests[ITEM_ID]
+    if ids.explode().null_count() > int((lengths.fill_null(0) == 0).sum() or 0):
+        place = Place.of(ids.list.drop_nulls().list.len() != lengths)
         yield Fault(
             f"logs: {REQUESTS}.{ITEM_ID} has a null in a list; every candidate needs an item ID",
             expected="an item ID for every candidate",

@@ -173,3 +173,9 @@ def test_a_column_that_only_the_folder_name_contains_is_an_error(tmp_path: Path)
         pl.read_parquet(file).drop("kind").write_parquet(file)
     with pytest.raises(LogsError, match=r"part-0\.parquet has no column 'kind'; only the name of its folder"):
         load_logs(logs)
+
+
+def test_a_name_that_is_not_utf_8_is_an_error(table: Path) -> None:
+    (table / os.fsdecode(b"\xff.parquet")).touch()
+    with pytest.raises(LogsError, match=r"udcff\.parquet has a name that is not UTF-8: rename it"):
+        part_files(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -61,3 +62,37 @@ def test_a_missing_column_or_file_is_named(tmp_path: Path) -> None:
         read(tmp_path, b"user,name\n1,a\n")
     with pytest.raises(InputError, match="does not exist"):
         read_csv(tmp_path / "nothing.csv", COLUMNS)
+
+
+def test_a_column_of_truths_may_have_its_own_nulls(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("seen,n\ntrue,1\n?,2\nFalse,3\n")
+    rows = read_csv(tmp_path / "t.csv", {"seen": pl.Boolean}, nulls_of={"seen": ["?"]})
+    assert rows["seen"].to_list() == [True, None, False]
+    (tmp_path / "t.csv").write_text("seen,n\ntrue,1\n?,2\nyes,3\n")
+    with pytest.raises(InputError, match="row 3, column 'seen': 'yes' is no true or false"):
+        read_csv(tmp_path / "t.csv", {"seen": pl.Boolean}, nulls_of={"seen": ["?"]})
+
+
+WRONG: dict[str, tuple[bytes, dict[str, Any], str]] = {
+    "an empty file": (b"", {}, "t.csv is empty: give a file with a line of names"),
+    "no date": (b"user,day\n1,tomorrow\n", {"columns": {"day": pl.Date}}, "t.csv: .*tomorrow.*date"),
+    "a long separator": (b"user\n1\n", {"separator": ";;"}, "`separator` should be one character.*received ';;'"),
+    "a quote between values": (b"user\n1\n", {"separator": '"'}, "`separator` should be one character"),
+    "times of another column": (b"user\n1\n", {"times": {"at": "%Y"}}, "`times` has the column 'at', which"),
+    "nulls of another column": (b"user\n1\n", {"nulls_of": {"at": ["-"]}}, "`nulls_of` has the column 'at', which"),
+    "a type of Python": (b"user\n1\n", {"columns": {"user": int}}, "should have polars types.*<class 'int'>"),
+    "no format": (
+        b"user\nx\n",
+        {"columns": {"user": pl.String}, "times": {"user": 7}},
+        "should have formats.*received 7",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_files_and_arguments_are_input_errors(wrong: str, tmp_path: Path) -> None:
+    content, arguments, said = WRONG[wrong]
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=said) as error:
+        read_csv(tmp_path / "t.csv", **{"columns": {"user": pl.Int64}, **arguments})
+    assert "\n" not in str(error.value)

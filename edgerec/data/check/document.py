@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from edgerec.core.arguments import check_whole
 from edgerec.core.console import progress
 from edgerec.core.documents import parse_json, read_document
 from edgerec.core.errors import EdgeRecError, LogsError, SpecificationError
@@ -64,11 +65,13 @@ def check_logs(logs: AnyPath, *, features: AnyPath | None = None, most: int | No
         most: the document lists at most this many findings, errors first; default: all.
 
     Raises:
-        InputError: a path has another type, or is not UTF-8.
+        InputError: a path has another type, or is not UTF-8; or `most` is no whole number of at least 1.
         FormatError: `logs` is not a folder, or has nothing of logs in it.
         OutputError: the disk is full, or `edgerec forget` was killed and its change cannot be completed.
     """
     path = to_path(logs, "check_logs: `logs`")
+    if most is not None:
+        check_whole(most, "check_logs: `most`", least=1)
     features = None if features is None else to_path(features, "check_logs: `features`")
     check_utf8(path, what="logs")
     if not any((path / name).exists() for name in (HEAD, *TABLES.values())):

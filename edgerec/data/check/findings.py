@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgerec.core.errors import EdgeRecError
+from edgerec.core.text import shown
 from edgerec.data.log_faults import Fault, Found, Result
 
 Severity = Literal["error", "warning"]
@@ -58,7 +59,7 @@ class Findings:
     folder: Path
     skipped: list[str] = field(default_factory=list)
     _found: dict[tuple[str, ...], Finding] = field(default_factory=dict)
-    _files: dict[tuple[str, ...], set[str | None]] = field(default_factory=dict)
+    _files: dict[tuple[str, ...], set[str]] = field(default_factory=dict)
 
     def take(
         self,
@@ -86,7 +87,7 @@ class Findings:
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            key = ("error", fault.table or table, fault.column, fault.expected)
+            key = _key(fault, table)
             if fault.rows is None and fault.column in known and key not in self._found:
                 continue
             # Two features may read the same column. Its rows count once.
@@ -96,7 +97,11 @@ class Findings:
 
     def error(self, fault: Fault, table: str) -> None:
         """Add one fault."""
-        self._add(("error", fault.table or table, fault.column, fault.expected), fault, fault.file, 0)
+        self._add(_key(fault, table), fault, fault.file, 0)
+
+    def has(self, fault: Fault, table: str) -> bool:
+        """Return whether there is a finding with the cause of `fault`."""
+        return _key(fault, table) in self._found
 
     def refused(self, error: EdgeRecError, table: str, *, expected: str, advice: str) -> None:
         """Add an error that another part of EdgeRec raises."""
@@ -136,7 +141,7 @@ class Findings:
     def _add(self, key: tuple[str, ...], fault: Fault, file: Path | None, first_row: int) -> None:
         name = None if file is None else self._name(file)
         files = self._files.setdefault(key, set())
-        files.add(name)
+        files |= set() if name is None else {name}
         row = None if fault.row is None else first_row + fault.row + 1
         known = self._found.get(key)
         if known is None:
@@ -147,10 +152,14 @@ class Findings:
             return
         if fault.rows is not None:
             known.rows = (known.rows or 0) + fault.rows
-        known.files = len(files)
+        known.files = max(len(files), 1)
 
     def _name(self, file: Path) -> str:
         try:
-            return file.relative_to(self.folder).as_posix() or "."
+            return shown(file.relative_to(self.folder).as_posix()) or "."
         except ValueError:
-            return str(file)
+            return shown(str(file))
+
+
+def _key(fault: Fault, table: str) -> tuple[str, ...]:
+    return "error", fault.table or table, fault.column, fault.expected

@@ -105,7 +105,7 @@ class Counts:
         columns: the counts of features, by table and feature.
         labels: the counts of labels.
         longest: the number of candidates of the longest list.
-        whole_seconds: for events and requests, whether all times are whole seconds.
+        whole_seconds: for events and requests, whether all times that could be read are whole seconds.
         first: the smallest time of events and of requests; None if a table has none.
         offered: (items,), whether a request offers the item.
         behaviours: for each kind of behaviour, (items,), how many behaviours the item has.

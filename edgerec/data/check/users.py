@@ -110,7 +110,9 @@ def check_users(
         for part in parts:
             events = order_events(read_segments(logs.events, part.events))
             for fault in find_ordinals(events):
-                findings.error(_placed(fault, events, tables[EVENTS]), EVENTS)
+                # Only the first case is shown with its place, which takes long to find.
+                known = findings.has(fault, EVENTS)
+                findings.error(replace(fault, row=None) if known else _placed(fault, events, tables[EVENTS]), EVENTS)
             found.add(events, read_segments(logs.requests, part.requests))
             yield len(parts)
 

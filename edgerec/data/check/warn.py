@@ -134,7 +134,10 @@ def warn_of_times(findings: Findings, counts: Counts, head: LogsHead) -> None:
     whole = [
         table
         for table in (EVENTS, REQUESTS)
-        if counts.whole_seconds[table] and counts.rows[table] >= LEAST and not findings.has_error(table, TIME)
+        if table in counts.first
+        and counts.whole_seconds[table]
+        and counts.rows[table] >= LEAST
+        and not findings.has_error(table, TIME)
     ]
     if whole:
         findings.warn(

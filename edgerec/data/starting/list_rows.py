@@ -100,8 +100,8 @@ def one_row_for_each_item(table: Table, told: Mapping[str, Sequence[str]], ignor
 
 def _unclear(table: Table, first: str, second: str) -> InputError:
     return InputError(
-        f"{table.name}: a row has a whole list, and its items may be in {shown(first)!r} or {shown(second)!r}: say which "
-        "with --item COLUMN"
+        f"{table.name}: a row has a whole list, and its items may be in {shown(first)!r} or {shown(second)!r}: say "
+        "which with --item COLUMN"
     )
 
 

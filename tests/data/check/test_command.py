@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import polars as pl
@@ -61,6 +62,14 @@ def test_errors_come_first_and_the_exit_code_is_1(logs: Path) -> None:
         "expected": "'exposure' or 'page_view'", "found": "'[red]click'",
         "advice": "rename the kind, or leave the rows out",
     }  # fmt: skip
+
+
+def test_a_name_that_is_not_utf_8(logs: Path) -> None:
+    (logs / EVENTS).rename(logs / "events" / os.fsdecode(b"\xff.parquet"))
+    done = edgerec_here("check", logs, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["errors"]) == (1, 2), done.stderr
+    assert found["findings"][0]["file"] == r"events/\udcff.parquet"
 
 
 def test_another_specification(logs: Path, tmp_path: Path) -> None:

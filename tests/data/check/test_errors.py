@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from edgerec.core.errors import EdgeRecError, FormatError
+from edgerec.core.errors import EdgeRecError, FormatError, InputError
 from edgerec.data.check.document import check_logs
 from edgerec.data.logs import Logs, load_logs, write_logs
 from tests.data import (
@@ -418,6 +418,46 @@ def test_ordinals_name_file_and_row(tmp_path: Path, written: Copy) -> None:
     in_parts(path, events=[wrong[:3], wrong[3:]])
     [found] = errors(path)
     assert (found["file"], found["row"]) == ("events/part-00001.parquet", index - 3 + 1)
+
+
+def test_faults_of_ordinals_in_several_partitions_are_one_finding(
+    tmp_path: Path, written: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgerec.data.check import users
+
+    path = written("ordinals", tmp_path / "logs")
+    unstamp(path)
+    change(path / EVENTS, lambda rows: rows.with_columns(ordinal=pl.lit(0)))
+    real, placed = users.partitions, []
+
+    def each_twice(*arguments: Any, **more: Any) -> list[Any]:
+        return 2 * list(real(*arguments, **more))
+
+    def place(*arguments: Any) -> Any:
+        placed.append(arguments)
+        return users_placed(*arguments)
+
+    users_placed = users._placed
+    monkeypatch.setattr(users, "partitions", each_twice)
+    monkeypatch.setattr(users, "_placed", place)
+    found = errors(path)
+    assert [(each["file"], each["row"] is None, each["files"]) for each in found] == 2 * [(EVENTS, False, 1)]
+    assert len(placed) == 2
+
+
+def test_a_null_in_a_list_is_found_beside_other_faults_of_the_column(tmp_path: Path, written: Copy) -> None:
+    path = written("small", tmp_path / "logs")
+    unstamp(path)
+    lists = pl.read_parquet(path / REQUESTS)["item_id"].to_list()
+    lists[0][0], lists[1][0] = 2**63, None
+    change(path / REQUESTS, lambda rows: rows.with_columns(item_id=pl.Series(lists, dtype=pl.List(pl.UInt64))))
+    assert {(each["found"], each["row"]) for each in errors(path)} == {(str(2**63), 1), ("null in a list", 2)}
+
+
+def test_the_number_of_findings_is_checked_first(tmp_path: Path) -> None:
+    for most in ("x", -1, 0, True):
+        with pytest.raises(InputError, match="`most` should be a whole number of at least 1"):
+            check_logs(tmp_path / "nowhere", most=most)  # type: ignore[arg-type]
 
 
 def test_another_specification(tmp_path: Path, written: Copy) -> None:

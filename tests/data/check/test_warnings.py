@@ -193,3 +193,15 @@ def test_few_rows_are_no_warning(tmp_path: Path) -> None:
     logs = make_logs(users=2, requests=4)
     assert HOUR < logs.requests["time"].max() < HOUR * 6  # type: ignore[operator]
     assert found(tmp_path, _leaking(logs)) == []
+
+
+def test_a_table_that_cannot_be_read_has_no_whole_seconds(tmp_path: Path) -> None:
+    write_logs(LOGS, tmp_path / "logs")
+    file = tmp_path / "logs" / "events" / "part-00000.parquet"
+    content = bytearray(file.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    file.write_bytes(content)
+    document = check_logs(tmp_path / "logs")
+    assert document["rows"]["events"] == len(LOGS.events)
+    assert document["warnings"] == 0
+    assert document["errors"] == 2  # It cannot be read, and its hash is another.

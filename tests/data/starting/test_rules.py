@@ -1,4 +1,4 @@
-"""What the script does with a column is what `edgerec init` did with it: both forms of each rule give the same values."""
+"""What the script does with a column is what `edgerec init` did: both forms of each rule give the same values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTANTS = [datetime(2024, 3, 4, 17, 0, 1), datetime(2024, 12, 25, 3, 59, 58)]
 SECONDS = [1_709_571_601, 1_735_099_198]
 TIMES: dict[str, pl.Series] = {
     **{unit: pl.Series([second * size + size // 7 for second in SECONDS]) for unit, size in UNITS.items()},
-    **{f"{unit}, decimals": pl.Series([(second + 0.1234) * size for second in SECONDS]) for unit, size in UNITS.items()},
+    **{f"{unit}, decimals": pl.Series([(each + 0.1234) * size for each in SECONDS]) for unit, size in UNITS.items()},
     **{
         pattern: pl.Series(
             [time.strftime(pattern.replace("%.f", ".123").replace("%#z", "+02").replace("%z", "+0200"))
