@@ -204,7 +204,7 @@ def test_samples_whose_upload_failed_are_uploaded_by_resume(store: Path, monkeyp
     assert "go on with --resume" in failed.stderr
     assert "go on with --resume" in error_line(edgerec_here(*command))
     with monkeypatch.context() as patch:
-        patch.setattr("edgerec.data.samples_shards._encode", refuse)  # All shards are there.
+        patch.setattr("edgerec.data.samples_shards.encode", refuse)  # All shards are there.
         document(edgerec_here(*command, "--resume"))
     write_samples(store.parent / "logs", store.parent / "local", logs_path=url_of(store / "logs"))
     there = content(store / "samples")
