@@ -10,8 +10,8 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import (
     BY_SIZE,
+    FOLDER_OR_URL,
     PATH,
-    SAMPLES,
     ModelOption,
     WholeNumber,
     batch_size_option,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("samples", type=SAMPLES)
+@click.argument("samples", type=FOLDER_OR_URL)
 @out_option("run")
 @config_option("training settings (docs/training.md). The options below replace its values.")
 @click.option("--model", cls=ModelOption)
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 @force_option
 @json_option
 def train(
-    samples: Path,
+    samples: Path | str,
     out: Path,
     config: Path | None,
     tensorboard: Path | None,
@@ -89,6 +89,7 @@ def train(
     """Train a model on SAMPLES, with checkpoints and early stopping."""
     need("train", "polars", "tensorflow")
     from edgerec.core.atomic import check_output
+    from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
     from edgerec.model.further import continued, read_start
@@ -105,8 +106,10 @@ def train(
         need("tune", "optuna")
     head = None if from_run is None else read_run_head(from_run)[0]
     settings = load_config(config, overrides, model=head.config.model if head else "crban")
-    check_output(out, force=force, kind="run", inputs=[samples, *(each for each in (config, from_run) if each)])
-    opened = open_samples(samples)
+    check_output(
+        out, force=force, kind="run", inputs=[each for each in (samples, config, from_run) if isinstance(each, Path)]
+    )
+    opened = open_samples(local(samples, head="samples.json"))
     if from_run is not None:
         settings = continued(settings, read_start(from_run, opened))
     import_tensorflow()
@@ -130,7 +133,7 @@ def train(
 
 
 @click.command()
-@click.argument("paths", type=SAMPLES, nargs=-1, required=True, metavar="[RUN] SAMPLES")
+@click.argument("paths", type=FOLDER_OR_URL, nargs=-1, required=True, metavar="[RUN] SAMPLES")
 @split_option(["train", "validation", "test"], "Split of the samples to evaluate on.")
 @click.option(
     "--oracle",
@@ -140,7 +143,7 @@ def train(
 )
 @oracle_logs_option
 @json_option
-def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
+def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path | None, as_json: bool) -> None:
     """Print GAUC and other metrics of RUN on SAMPLES, and GAUC of simple baselines.
 
     Without RUN, only the baselines are evaluated.
@@ -151,21 +154,26 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
     need("train", "polars", *(["tensorflow"] if len(paths) == 2 else []))
     from edgerec.cli.tables.learning import baselines_table, evaluation_table
     from edgerec.core.written import layout_of
+    from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
     from edgerec.model.baselines import baselines_document
 
-    layout = layout_of(paths[-1])
+    run = Path(paths[0]) if len(paths) == 2 else None
+    if run is not None and isinstance(paths[0], str):
+        raise InputError("evaluate: RUN should be a folder on this machine; received a URL")
+    samples = local(paths[-1], head="samples.json")
+    layout = layout_of(samples)
     if layout is not None and layout.kind == "run":
         raise InputError(
-            f"evaluate: {paths[-1]} is a run: give the folder of the samples after it: edgerec evaluate RUN SAMPLES"
+            f"evaluate: {samples} is a run: give the folder of the samples after it: edgerec evaluate RUN SAMPLES"
         )
-    opened = open_samples(paths[-1])
-    if len(paths) == 2:
+    opened = open_samples(samples)
+    if run is not None:
         from edgerec.model.run_head import check_samples, read_run_head
 
-        check_samples(*read_run_head(paths[0]), opened)
+        check_samples(*read_run_head(run), opened)
     reached = _oracle(opened, logs, split) if oracle else {}
-    if len(paths) == 1:
+    if run is None:
         document = baselines_document(opened, split, oracle=reached)
         emit(document, as_json=as_json, table=baselines_table(document))
         return
@@ -173,12 +181,12 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
     from edgerec.model.evaluation import evaluate as run_evaluation
     from edgerec.model.runs import load_run
 
-    document = run_evaluation(load_run(paths[0]), opened, split=split, oracle=reached)
+    document = run_evaluation(load_run(run), opened, split=split, oracle=reached)
     emit(document, as_json=as_json, table=evaluation_table(document))
 
 
 @click.command()
-@click.argument("samples", type=SAMPLES)
+@click.argument("samples", type=FOLDER_OR_URL)
 @out_option("ablation")
 @click.option(
     "--seeds",
@@ -206,7 +214,7 @@ def evaluate(paths: tuple[Path, ...], split: str, oracle: bool, logs: Path | Non
 @force_option
 @json_option
 def ablate(
-    samples: Path,
+    samples: Path | str,
     out: Path,
     seeds: int,
     models: str | None,
@@ -228,13 +236,16 @@ def ablate(
     if peers:
         need("peers", "lightgbm")
     from edgerec.core.atomic import check_output
+    from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
     from edgerec.model.ablation.config import load_ablation
 
     names = [name.strip() for name in models.split(",")] if models else None
     settings = load_ablation(config, models=names, seeds=seeds, trees=peers)
-    check_output(out, force=force, kind="ablation", inputs=[samples, *(each for each in (config, logs) if each)])
-    opened = open_samples(samples)
+    check_output(
+        out, force=force, kind="ablation", inputs=[each for each in (samples, config, logs) if isinstance(each, Path)]
+    )
+    opened = open_samples(local(samples, head="samples.json"))
     reached = _oracle(opened, logs, split) if oracle else {}
     import_tensorflow()
     from edgerec.cli.tables.learning import ablation_table
@@ -245,7 +256,7 @@ def ablate(
 
 
 @click.command(name="train")
-@click.argument("samples", type=SAMPLES)
+@click.argument("samples", type=FOLDER_OR_URL)
 @config_option("training settings, as for `edgerec train`. The model is always crban.")
 @batch_size_option
 @click.option(
@@ -260,7 +271,7 @@ def ablate(
 @force_option
 @json_option
 def bench_train(
-    samples: Path,
+    samples: Path | str,
     config: Path | None,
     batch_size: int | None,
     batches: int,
@@ -274,11 +285,12 @@ def bench_train(
     Steps of crban are also measured with 15 thousand and with 1.5 million rows in the largest embedding table.
     """
     need("train", "polars", "tensorflow", "psutil")
+    from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
 
     settings = load_config(config, {"batch_size": batch_size, "model": "crban"})
-    opened = open_samples(samples)
+    opened = open_samples(local(samples, head="samples.json"))
     import_tensorflow()
     from edgerec.bench.training import run_training_bench
     from edgerec.cli.tables.bench import training_table
@@ -287,11 +299,12 @@ def bench_train(
     emit(document, as_json=as_json, table=training_table(document))
 
 
-def _finish(samples: Path, out: Path, *, force: bool, as_json: bool) -> None:
+def _finish(samples: Path | str, out: Path, *, force: bool, as_json: bool) -> None:
     """End an unfinished training or an unfinished search."""
+    from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
 
-    opened = open_samples(samples)
+    opened = open_samples(local(samples, head="samples.json"))
     import_tensorflow()
     from edgerec.model.checkpoints import has_progress
     from edgerec.model.finishing import finish

@@ -6,8 +6,10 @@ and `samples` makes samples from them.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,7 +17,6 @@ import click
 from edgerec.cli.command import need
 from edgerec.cli.options import (
     FOLDER_OR_URL,
-    LOGS,
     PATH,
     WholeNumber,
     config_default,
@@ -73,7 +74,7 @@ def simulate(
 
 
 @click.command()
-@click.argument("logs", type=LOGS)
+@click.argument("logs", type=FOLDER_OR_URL)
 @click.option("--features", type=PATH, help="Feature specification (JSON). Default: features.json of the logs.")
 @click.option(
     "--most",
@@ -83,7 +84,7 @@ def simulate(
     help="Show at most this many findings. Errors come first. The last line counts all of them.",
 )
 @json_option
-def check(logs: Path, features: Path | None, most: int, as_json: bool) -> None:
+def check(logs: Path | str, features: Path | None, most: int, as_json: bool) -> None:
     """Say everything that is wrong with LOGS, with file, row and column.
 
     Errors are what `edgerec samples` or `write_logs` refuses. Warnings are what they accept, but what spoils a model:
@@ -94,8 +95,9 @@ def check(logs: Path, features: Path | None, most: int, as_json: bool) -> None:
     need("train", "polars")
     from edgerec.cli.tables.check import check_table
     from edgerec.data.check.document import check_logs
+    from edgerec.data.remote.fetch import local
 
-    document = check_logs(logs, features=features, most=most)
+    document = check_logs(local(logs, head="logs.json"), features=features, most=most)
     emit(document, as_json=as_json, table=None if as_json else check_table(document))
     if document["errors"]:
         sys.exit(1)
@@ -204,15 +206,19 @@ def samples(
     need("train", "polars")
     from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
-    from edgerec.data.remote.fetch import cached, fetch
+    from edgerec.data.remote.fetch import local, output_of
     from edgerec.data.remote.push import check_url_output, push
 
     start = time.perf_counter()
+    target, upload = out, None
     if isinstance(out, str):
         check_url_output(out, head="samples.json", force=force)
+        target, upload = output_of(out), partial(push, url=out, head="samples.json", force=force)
+        # A command that was killed after its upload left it.
+        shutil.rmtree(target, ignore_errors=True)
     built = write_samples(
-        fetch(logs, head="logs.json") if isinstance(logs, str) else logs,
-        cached(out) if isinstance(out, str) else out,
+        local(logs, head="logs.json"),
+        target,
         features=features,
         limits=None if like else {"candidates": candidates, "exposures": exposures, "page_views": page_views},
         like=like,
@@ -221,19 +227,20 @@ def samples(
         processes=processes or cores(),
         cluster=cluster,
         logs_path=logs,
+        upload=upload,
         force=force,
         resume=resume,
     )
-    if isinstance(out, str):
-        push(built.path, out, head="samples.json", force=force)
     counts, seconds = built.counts(), time.perf_counter() - start
+    if upload is not None:
+        shutil.rmtree(target, ignore_errors=True)
     speed = _speed(counts["behaviours"]["exposures"], seconds, resume)
     emit({"samples": str(out), **counts, "seconds": seconds, **speed}, as_json=as_json)
 
 
 @click.command()
-@click.argument("logs", type=LOGS)
-@click.option("--against", type=LOGS, help="Other logs to compare with LOGS.")
+@click.argument("logs", type=FOLDER_OR_URL)
+@click.option("--against", type=FOLDER_OR_URL, help="Other logs to compare with LOGS.")
 @click.option(
     "--html", type=PATH, help="Also write an HTML page with plots to this file. It needs no network connection."
 )
@@ -241,20 +248,30 @@ def samples(
 @force_option
 @json_option
 def stats(
-    logs: Path, against: Path | None, html: Path | None, processes: int | None, force: bool, as_json: bool
+    logs: Path | str,
+    against: Path | str | None,
+    html: Path | None,
+    processes: int | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Show statistics of LOGS: click rates, behaviours, and activity of users."""
     need("train", "polars", *(["plotly", "jinja2"] if html else []))
     from edgerec.cli.tables.logs import stats_table
     from edgerec.core.parallel import cores
+    from edgerec.data.remote.fetch import local
     from edgerec.data.statistics.document import stats_document
     from edgerec.reports.page import check_page
     from edgerec.reports.statistics.page import write_report
 
     if html is not None:
-        check_page(html, force=force, inputs=[each for each in (logs, against) if each])
+        check_page(html, force=force, inputs=[each for each in (logs, against) if isinstance(each, Path)])
     start = time.perf_counter()
-    document = stats_document(logs, against=against, processes=processes or cores())
+    document = stats_document(
+        local(logs, head="logs.json"),
+        against=None if against is None else local(against, head="logs.json"),
+        processes=processes or cores(),
+    )
     if html is not None:
         write_report(document, html, force=force)
     seconds = time.perf_counter() - start

@@ -35,29 +35,7 @@ class FolderOrUrl(NamedPath):
         return value if is_url(value) else super().convert(value, param, ctx)
 
 
-class Fetched(NamedPath):
-    """Type of a folder that is read. If it is a URL, it is copied from the object store, and the path is the copy's.
-
-    Attributes:
-        head: the name of the file that describes the folder.
-    """
-
-    def __init__(self, head: str) -> None:
-        super().__init__(path_type=Path, readable=False)
-        self.head = head
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from edgerec.core.urls import is_url
-
-        if is_url(value):
-            from edgerec.data.remote.fetch import fetch
-
-            return fetch(value, head=self.head)
-        return super().convert(value, param, ctx)
-
-
 FOLDER_OR_URL = FolderOrUrl(path_type=Path, readable=False)
-LOGS, SAMPLES = Fetched("logs.json"), Fetched("samples.json")
 
 
 class Number(click.FloatRange):

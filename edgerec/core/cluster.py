@@ -84,14 +84,19 @@ class Cluster:
 
         Raises:
             InputError: a worker does not see it.
-            ResourceError: the scheduler is gone.
+            ResourceError: a worker stopped meanwhile, or the scheduler is gone.
         """
         token = secrets.token_hex(8)
         file = folder / f"seen-{token}"
         file.touch()
         try:
             for worker, found in self._on_workers(_is_file, str(file)).items():
-                if found is not True:
+                if isinstance(found, BaseException):
+                    raise ResourceError(
+                        f"cluster: worker {worker} stopped before it answered ({shown(first_line(found)[:200])}): run "
+                        "the command again"
+                    )
+                if not found:
                     raise InputError(
                         f"cluster: worker {worker} does not see {folder}: all workers need the file system of the logs "
                         "and of --out, under the same paths"
@@ -128,28 +133,30 @@ class Cluster:
             return results
 
     def _result(self, future: Any) -> Any:
+        from distributed import TimeoutError as NotYetError  # In Python 3.10, this is not the builtin class.
         from distributed.scheduler import KilledWorker
 
         alone = 0.0
-        while True:
-            try:
-                return future.result(timeout=CHECK_S)
-            except TimeoutError:
-                if future.status != "pending":
-                    raise  # The task raised it.
-            except KilledWorker as error:
-                raise ResourceError(
-                    f"cluster: {error.allowed_failures + 1} workers died one after another while they ran the task "
-                    f"{error.task}: the usual reason is missing memory: give workers more memory or fewer threads, "
-                    "and read their logs"
-                ) from None
-            except CancelledError:
-                raise self._gone() from None
-            alone = 0.0 if self._threads() else alone + CHECK_S
-            if alone >= WITHOUT_WORKERS_S:
-                raise ResourceError(
-                    f"cluster: {self._address} has had no worker for {WITHOUT_WORKERS_S:.0f} s: start workers"
-                )
+        try:
+            while True:
+                try:
+                    return future.result(timeout=CHECK_S)
+                except (NotYetError, TimeoutError):
+                    if future.status == "error":
+                        return future.result()  # This raises what the task raised, which may be such an error, too.
+                alone = 0.0 if self._threads() else alone + CHECK_S
+                if alone >= WITHOUT_WORKERS_S:
+                    raise ResourceError(
+                        f"cluster: {self._address} has had no worker for {WITHOUT_WORKERS_S:.0f} s: start workers"
+                    )
+        except KilledWorker as error:
+            raise ResourceError(
+                f"cluster: {error.allowed_failures + 1} workers died one after another while they ran the task "
+                f"{error.task}: the usual reason is missing memory: give workers more memory or fewer threads, "
+                "and read their logs"
+            ) from None
+        except CancelledError:
+            raise self._gone() from None
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
@@ -178,6 +185,7 @@ def open_cluster(address: str) -> Iterator[Cluster]:
     """
     try:
         from distributed import Client
+        from distributed import TimeoutError as NotYetError
     except ModuleNotFoundError:
         raise MissingExtraError(not_installed("distributed", "cluster")) from None
     with _quiet(), contextlib.ExitStack() as stack:
@@ -202,7 +210,7 @@ def open_cluster(address: str) -> Iterator[Cluster]:
         cluster = Cluster(client, where)
         try:
             client.wait_for_workers(1, timeout=CONNECT_S)
-        except TimeoutError:
+        except (NotYetError, TimeoutError):
             raise ResourceError(
                 f"cluster: the scheduler at {where} has no worker: start some with `dask worker {where} --nthreads 1`"
             ) from None

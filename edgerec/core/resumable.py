@@ -169,6 +169,7 @@ def resumable_folder(
     force: bool,
     resume: bool,
     inputs: Iterable[Path] = (),
+    upload: Callable[[Path], object] | None = None,
 ) -> Iterator[ResumableFolder]:
     """Yield a hidden folder for the parts of `output`. It becomes `output` if the block ends without an exception.
 
@@ -179,6 +180,8 @@ def resumable_folder(
         force: replace `output`, and remove partial results unless `resume` is true.
         resume: continue with the partial results of an interrupted command.
         inputs: as in `check_output`.
+        upload: is called with the complete folder before it becomes `output`. If it raises, the folder stays, and a
+            command with `resume` uploads it.
 
     Raises:
         OutputError: `output` exists and `force` is false; there are partial results and neither `force` nor `resume`
@@ -203,6 +206,8 @@ def resumable_folder(
         # A killed process may have left temporary files.
         for entry in sorted(folder.path.rglob(".*"), reverse=True):
             remove(entry)
+        if upload is not None:
+            upload(folder.path)
         publish_folder(folder.path, output.resolve())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from edgerec.core.errors import InputError, MissingExtraError, OutputError, not_installed
 from edgerec.core.text import shown
 
+_FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://.+", re.DOTALL)
 
 
@@ -18,10 +21,17 @@ def is_url(value: object) -> bool:
     return isinstance(value, str) and _URL.fullmatch(value) is not None
 
 
-def shown_url(url: str) -> str:
-    """Return `url` for an error text, without a user name, a password or parameters."""
-    protocol, _, rest = url.partition("://")
-    return shown(f"{protocol}://{rest.partition('?')[0].rpartition('@')[2]}")
+def check_url(url: str) -> None:
+    """Refuse a URL that may contain credentials, because URLs are written into samples and shown in errors.
+
+    Raises:
+        InputError: `url` has a user name, a password or parameters.
+    """
+    if re.search("[@?]", url):
+        raise InputError(
+            f"a URL that begins with {url.partition('://')[0]}:// has the sign @ or ?: give the folder only, because "
+            "credentials come from the environment (docs/clusters.md)"
+        )
 
 
 def open_store(url: str) -> tuple[Any, str]:
@@ -31,9 +41,10 @@ def open_store(url: str) -> tuple[Any, str]:
     store's own client.
 
     Raises:
-        InputError: no file system has the protocol of `url`.
+        InputError: no file system has the protocol of `url`, or `check_url` refuses it.
         MissingExtraError: fsspec, or its package for the protocol, is not installed.
     """
+    check_url(url)
     try:
         import fsspec
     except ModuleNotFoundError:
@@ -45,22 +56,28 @@ def open_store(url: str) -> tuple[Any, str]:
             package = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}.get(
                 url.partition(":")[0], "the package of fsspec for this protocol"
             )
-            raise MissingExtraError(f"{shown_url(url)} needs {package}: install it (docs/clusters.md)") from None
+            raise MissingExtraError(f"{shown(url)} needs {package}: install it (docs/clusters.md)") from None
     return store, folder.rstrip("/")
 
 
 @contextlib.contextmanager
 def store_errors(url: str, *, writing: bool = False) -> Iterator[None]:
-    """Turn errors of an object store into one line. Its own texts are left out, because they may contain secrets."""
+    """Turn errors of an object store into one line. Its own texts are left out, because they may contain secrets.
+
+    A full local disk is an OutputError, also while a store is read.
+    """
     try:
         yield
     except (InputError, OutputError, MissingExtraError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            what = "written" if writing else "copied"
+            raise OutputError(f"{shown(url)} cannot be {what} ({os.strerror(error.errno)}): free some space") from None
         reasons: dict[type[Exception], str] = {
             FileNotFoundError: "it does not exist",
             PermissionError: "the access is denied: check the credentials and their permissions",
         }
         reason = reasons.get(type(error), f"{type(error).__name__}: check the address and the credentials")
         kind = OutputError if writing else InputError
-        raise kind(f"{shown_url(url)} cannot be {'written' if writing else 'read'} ({reason})") from None
+        raise kind(f"{shown(url)} cannot be {'written' if writing else 'read'} ({reason})") from None

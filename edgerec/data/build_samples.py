@@ -7,8 +7,9 @@ keeps its complete shards, and its output has the same bytes as that of an unint
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ from edgerec.core.executor import Local
 from edgerec.core.faults import first_fault
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.resumable import resumable_folder
-from edgerec.core.urls import is_url
+from edgerec.core.urls import check_url, is_url
 from edgerec.data.fitted_run import open_fitted_run
 from edgerec.data.logs import HEAD as LOGS_HEAD
 from edgerec.data.logs import LogsFolder, open_logs
@@ -48,6 +49,7 @@ def write_samples(
     cluster: str | None = None,
     target: int = TARGET,
     logs_path: AnyPath | None = None,
+    upload: Callable[[Path], object] | None = None,
     force: bool = False,
     resume: bool = False,
 ) -> Samples:
@@ -75,12 +77,13 @@ def write_samples(
         target: weight up to which a partition is filled; see `edgerec.data.partition`.
         logs_path: the path or the URL of the logs that the samples store; default: `logs`. Give it if the logs will
             be moved.
+        upload: is called with the complete folder before it becomes `path`. If it raises, `resume` calls it again.
         force: replace `path` if it exists, and delete the partial results of an interrupted run.
         resume: continue an interrupted run.
 
     Raises:
-        InputError: a path has another type, a limit or fraction is out of range, a split has no request, or `like` is
-            given with `features` or `limits`.
+        InputError: a path has another type, a limit or fraction is out of range, a split has no request, `like` is
+            given with `features` or `limits`, or the URL `logs_path` may contain credentials.
         FormatError: `logs` is not a folder of logs, `like` is not a run, or there is no interrupted run to resume.
         LogsError: a table is missing, cannot be read or breaks its schema, or a list is longer than the limit.
         SpecificationError: the specification is not valid, or the data does not fit it.
@@ -93,7 +96,11 @@ def write_samples(
     features = None if features is None else to_path(features, "write_samples: `features`")
     if logs_path is None:
         logs_path = logs
-    where = str(logs_path if is_url(logs_path) else to_path(logs_path, "write_samples: `logs_path`").absolute())
+    if isinstance(logs_path, str) and is_url(logs_path):
+        check_url(logs_path)
+        where = logs_path
+    else:
+        where = str(to_path(logs_path, "write_samples: `logs_path`").absolute())
     if limits is not None:
         check_mapping(limits, "write_samples: `limits`")
     try:
@@ -140,7 +147,7 @@ def write_samples(
     }
     with (
         open_cluster(cluster) if cluster is not None else nullcontext(Local(processes)) as executor,
-        resumable_folder(path, kind="samples", job=job, force=force, resume=resume) as folder,
+        resumable_folder(path, kind="samples", job=job, force=force, resume=resume, upload=upload) as folder,
     ):
         work = folder.with_scratch(job)
         try:

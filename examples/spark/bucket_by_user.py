@@ -43,9 +43,12 @@ def bucket_by_user(spark: SparkSession, logs: Path, out: Path, *, buckets: int) 
     for name, table in tables.items():
         (out / name).mkdir()
         written = sort_by_bucket(table, bounds).mapInArrow(writer(out / name), "bucket long, rows long")
-        rows += sum(row["rows"] for row in written.collect())
-        if rows == 0:
+        found = sum(row["rows"] for row in written.collect())
+        if found == 0:
             raise SystemExit(f"{logs / name} has no rows")
+        rows += found
+        for left in (out / name).glob(".part-*"):  # of attempts that were killed
+            left.unlink()
     for name in ("items.parquet", "features.json"):
         shutil.copy(logs / name, out / name)
     head = json.loads((logs / "logs.json").read_text())

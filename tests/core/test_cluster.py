@@ -72,6 +72,23 @@ def test_few_tasks_are_taken_before_their_results_are(cluster: Cluster) -> None:
     results.close()
 
 
+def slow_square(number: int) -> int:
+    time.sleep(0.2)
+    return square(number)
+
+
+def raise_timeout(_: int) -> None:
+    raise TimeoutError("the disk did not answer")
+
+
+def test_a_task_may_take_longer_than_one_look_at_the_workers(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python 3.10, the library's TimeoutError is not the builtin one."""
+    monkeypatch.setattr(clusters, "CHECK_S", 0.05)
+    assert list(cluster.map_ordered(slow_square, [3])) == [9]
+    with pytest.raises(TimeoutError, match="the disk did not answer"):
+        list(cluster.map_ordered(raise_timeout, [3]))
+
+
 def test_samples_have_the_bytes_of_local_ones(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_logs(make_logs(users=6), tmp_path / "logs")
@@ -97,6 +114,10 @@ def test_a_worker_that_joins_later_is_checked_too(cluster: Cluster, monkeypatch:
         list(cluster.map_ordered(square, range(3)))
 
 
+def stop_answering(_: str) -> bool:
+    raise ConnectionError("the connection is closed")
+
+
 def test_a_folder_that_workers_do_not_see_is_refused(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +125,9 @@ def test_a_folder_that_workers_do_not_see_is_refused(
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(clusters, "_is_file", lambda _: False)
     with pytest.raises(InputError, match="does not see"):
+        cluster.check_sees(tmp_path)
+    monkeypatch.setattr(clusters, "_is_file", stop_answering)
+    with pytest.raises(ResourceError, match=r"stopped before it answered \(the connection is closed\)"):
         cluster.check_sees(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -21,9 +21,11 @@ from tests.docs_commands.pages import ROOT, Command, blocks
 from tests.docs_commands.plan import Plan
 from tests.docs_commands.usage import command_of
 
-PORTS = {"8008": "EDGEREC_PORT", "6379": "REDIS_PORT"}
+PORTS = {"8008": "EDGEREC_PORT", "6379": "REDIS_PORT", "8786": "DASK_PORT"}
 """Ports of the docs. Others take their place, so that a server that runs already is not asked."""
 OUTPUTS = frozenset(["--out", "--to", "--html", "--markdown", "--out-a", "--out-b", "-out", "-o", ">>", ">"])
+READY = {("dask", "scheduler"): "Scheduler at:", ("dask", "worker"): "Registered to:"}
+"""Programs of others that go on until the end of the page, and what they print when they are ready."""
 STARTS_S = 120.0
 """Seconds in which a server should answer."""
 LIMIT_S = 1800.0
@@ -76,6 +78,7 @@ class Session:
         self.folder, self.given, self.plan = folder, given, given.plan
         self.environment = given.environment
         self._server: subprocess.Popen[str] | None = None
+        self._others: list[subprocess.Popen[bytes]] = []
         self._tls = False
         copy_project(folder)
         for block in blocks(page):
@@ -100,6 +103,8 @@ class Session:
             self.close()  # as the page says, because a folder that is in use is refused
         if command.words[:2] == ["edgerec", "serve"]:
             return self._serve(text)
+        if tuple(command.words[:2]) in READY:
+            return self._start(text, READY[command.words[0], command.words[1]])
         return run(text, self.folder, self.environment)
 
     def prepare(self, text: str) -> None:
@@ -107,11 +112,12 @@ class Session:
         self.run(Command("", 0, text))
 
     def close(self) -> None:
-        """Stop the server, if one runs.
+        """Stop the server and what else runs.
 
         Raises:
-            CommandFailedError: SIGTERM does not end it with the exit code of the docs.
+            CommandFailedError: SIGTERM does not end the server with the exit code of the docs.
         """
+        self._stop_others()
         if self._server is not None:
             server, self._server = self._server, None
             server.terminate()
@@ -120,9 +126,38 @@ class Session:
                 raise CommandFailedError(f"after SIGTERM, the server had the exit code {server.returncode}\n{errors}")
 
     def kill(self) -> None:
-        """End the server, if one still runs after an interrupt."""
+        """End the server and what else still runs after an interrupt."""
+        self._stop_others()
         if self._server is not None:
             self._server.kill()
+
+    def _start(self, text: str, ready: str) -> str:
+        with (Path(self.folder) / f"started-{len(self._others)}.log").open("w+b") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {text}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            self._others.append(process)
+            end, printed = time.monotonic() + STARTS_S, ""
+            while ready not in printed:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise CommandFailedError(f"{text}\ndid not start\n{printed[-3000:]}")
+                time.sleep(0.1)
+                printed = Path(log.name).read_text(errors="replace")
+        return ""
+
+    def _stop_others(self) -> None:
+        while self._others:
+            process = self._others.pop()
+            # With the processes that it has started.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def _with_values(self, text: str) -> str:
         for word in self.plan.values:

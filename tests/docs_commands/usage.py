@@ -12,7 +12,9 @@ import click
 from edgerec.cli import cli
 from tests.docs_commands.pages import ROOT, Command
 
-PROGRAMS = frozenset(["cat", "cd", "curl", "g++", "git", "openssl", "pip", "sh", "tar", "umask"])
+PROGRAMS = frozenset(
+    ["cat", "cd", "curl", "dask", "g++", "git", "openssl", "pip", "sh", "spark-submit", "tar", "umask"]
+)
 """Programs of others that the docs use. Add one here if the docs need it."""
 
 

@@ -15,9 +15,10 @@ from edgerec.core.atomic import json_bytes
 from edgerec.core.console import progress
 from edgerec.core.errors import OutputError
 from edgerec.core.hashing import sha256_file
-from edgerec.core.urls import open_store, shown_url, store_errors
+from edgerec.core.text import shown
+from edgerec.core.urls import open_store, store_errors
 from edgerec.core.written import LAYOUTS
-from edgerec.data.remote.fetch import RECORD, _objects
+from edgerec.data.remote.fetch import RECORD, stored_objects
 
 # The record has the SHA-256 of each uploaded file. It is written before the head, and removed before any change.
 
@@ -32,7 +33,7 @@ def check_url_output(url: str, *, head: str, force: bool) -> None:
     """
     store, root = open_store(url)
     with store_errors(url, writing=True):
-        _check_free(url, _objects(store, root), head=head, force=force)
+        _check_free(url, stored_objects(store, root), head=head, force=force)
 
 
 def push(folder: Path, url: str, *, head: str, force: bool = False) -> int:
@@ -52,7 +53,7 @@ def push(folder: Path, url: str, *, head: str, force: bool = False) -> int:
     """
     store, root = open_store(url)
     with store_errors(url, writing=True):
-        there = _objects(store, root)
+        there = stored_objects(store, root)
         _check_free(url, there, head=head, force=force)
         files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
         hashes = {key: sha256_file(file) for key, file in files.items()}
@@ -85,10 +86,10 @@ def _check_free(url: str, there: dict[str, Any], *, head: str, force: bool) -> N
     foreign = next((key for key in sorted(there) if not named.fullmatch(key)), None)
     if foreign is not None:
         raise OutputError(
-            f"output {shown_url(url)} contains {foreign}, which EdgeRec did not write: choose another --out"
+            f"output {shown(url)} contains {shown(foreign[:200])}, which EdgeRec did not write: choose another --out"
         )
     if head in there and not force:
-        raise OutputError(f"output {shown_url(url)} exists already: choose another name, or pass --force")
+        raise OutputError(f"output {shown(url)} exists already: choose another name, or pass --force")
 
 
 def _record(store: Any, root: str, there: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from edgerec.core.errors import FormatError, InputError, MissingExtraError, OutputError
-from edgerec.core.urls import open_store, shown_url, store_errors
+from edgerec.core.urls import open_store, store_errors
 from edgerec.data.build_samples import write_samples
 from edgerec.data.logs import write_logs
 from edgerec.data.remote.fetch import INDEX, _check_name, cached, fetch
@@ -37,10 +39,14 @@ def url_of(folder: Path) -> str:
     return f"file://{folder}"
 
 
+def samples_command(store: Path) -> list[str]:
+    return ["samples", url_of(store / "logs"), "--out", url_of(store / "samples"), "--processes", "1", "--json"]
+
+
 def test_samples_by_url_equal_local_ones(store: Path, tmp_path: Path) -> None:
     local = tmp_path / "local"
     write_samples(tmp_path / "logs", local, logs_path=url_of(store / "logs"))
-    command = ["samples", url_of(store / "logs"), "--out", url_of(store / "samples"), "--processes", "1", "--json"]
+    command = samples_command(store)
     assert document(edgerec_here(*command))["samples"] == url_of(store / "samples")
     there = content(store / "samples")
     assert sorted(json.loads(there.pop(RECORD))) == sorted(there)
@@ -148,9 +154,114 @@ def test_faults_are_one_line_without_secrets(store: Path) -> None:
         open_store("nonsense://bucket/logs")
     with pytest.raises(MissingExtraError, match="needs adlfs: install it"):
         open_store("abfs://bucket/logs")
-    assert shown_url("s3://me:secret@host/logs?token=secret") == "s3://host/logs"
-    with pytest.raises(InputError, match="the access is denied") as caught, store_errors("s3://a:secret@b/c"):
+    with pytest.raises(InputError, match="the access is denied") as caught, store_errors("s3://b/c"):
         raise PermissionError("key AKIA secret")
     assert "secret" not in str(caught.value)
     line = error_line(edgerec_here("stats", url_of(store / "nothing")))
     assert "has no logs.json" in line
+
+
+SECRETS = ["s3://KEY:se/cret@bucket/logs", "s3://bucket/logs?token=secret", "s3://K:s?ecret@bucket/a"]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_url_with_credentials_is_refused_before_it_is_written_anywhere(store: Path, tmp_path: Path, url: str) -> None:
+    with pytest.raises(InputError, match="credentials come from the environment"):
+        write_samples(tmp_path / "logs", tmp_path / "samples", logs_path=url)
+    assert not (tmp_path / "samples").exists()
+    for command in (["stats", url], ["samples", tmp_path / "logs", "--out", url]):
+        line = error_line(edgerec_here(*command))
+        assert "credentials come from the environment" in line
+        assert "cret" not in line.replace("credentials", "")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_copy_of_the_output_does_not_get_in_the_way(store: Path, tmp_path: Path) -> None:
+    command = samples_command(store)
+    document(edgerec_here(*command))
+    copy = fetch(url_of(store / "samples"), head="samples.json")
+    document(edgerec_here(*command, "--force"))
+    shutil.rmtree(store / "samples")
+    document(edgerec_here(*command))
+    assert (store / "samples" / "samples.json").is_file()
+    # Only the copies stay: what was made for an upload is removed.
+    kept = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert kept == {copy.name, cached(url_of(store / "logs")).name}
+
+
+def test_samples_whose_upload_failed_are_uploaded_by_resume(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("the network is down")
+
+    command = samples_command(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "put_file", refuse)
+        failed = edgerec_here(*command)
+    assert failed.returncode == 1
+    assert "cannot be written (ConnectionError" in failed.stderr
+    assert "go on with --resume" in failed.stderr
+    assert "go on with --resume" in error_line(edgerec_here(*command))
+    with monkeypatch.context() as patch:
+        patch.setattr("edgerec.data.samples_shards.encode", refuse)  # All shards are there.
+        document(edgerec_here(*command, "--resume"))
+    write_samples(store.parent / "logs", store.parent / "local", logs_path=url_of(store / "logs"))
+    there = content(store / "samples")
+    assert there.pop(RECORD)
+    assert there == content(store.parent / "local")
+
+
+def test_objects_without_a_version_are_always_copied(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    real = LocalFileSystem.info
+
+    def info(self: LocalFileSystem, path: str, **more: object) -> dict[str, object]:
+        found = real(self, path, **more)
+        return {name: found[name] for name in ("name", "size", "type")}
+
+    monkeypatch.setattr(LocalFileSystem, "info", info)
+    head = store / "logs" / "logs.json"
+    copy = fetch(url_of(store / "logs"), head="logs.json") / "logs.json"
+    changed = head.read_text().replace("{", "[", 1)
+    head.write_text(changed)
+    fetch(url_of(store / "logs"), head="logs.json")
+    assert copy.read_text() == changed
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs modes of files")
+def test_only_the_owner_can_read_copies(store: Path, tmp_path: Path) -> None:
+    copy = fetch(url_of(store / "logs"), head="logs.json")
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o077 for file in copy.rglob("*.parquet")} == {0}
+
+
+def test_a_folder_may_become_a_file_and_names_may_not_be_both(store: Path) -> None:
+    logs = store / "logs"
+    (logs / "more").mkdir()
+    (logs / "more" / "a").write_text("a")
+    fetch(url_of(logs), head="logs.json")
+    shutil.rmtree(logs / "more")
+    (logs / "more").write_text("now a file")
+    assert (fetch(url_of(logs), head="logs.json") / "more").read_text() == "now a file"
+    with pytest.raises(FormatError, match="has an object events and objects in a folder of this name"):
+        _check_name("events/a", "s3://bucket/logs", {"events", "events/a"})
+
+
+def test_a_full_disk_is_no_fault_of_the_store(store: Path) -> None:
+    from tests.full_disk import files_up_to
+
+    (store / "logs" / "large.bin").write_bytes(b"0" * 300_000)
+    with (
+        files_up_to(200_000),
+        pytest.raises(OutputError, match=r"cannot be copied \(File too large\): free some space"),
+    ):
+        fetch(url_of(store / "logs"), head="logs.json")
+    assert "free some space" in str(_raised(errno.ENOSPC))
+
+
+def _raised(number: int) -> OutputError:
+    with pytest.raises(OutputError) as caught, store_errors("s3://bucket/logs"):
+        raise OSError(number, os.strerror(number))
+    return caught.value
