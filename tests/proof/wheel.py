@@ -5,13 +5,14 @@
 The build has all files that git tracks and nothing else. In each environment the wheel is installed with one extra:
 first pip downloads all wheels, then it installs them without a network, which is timed. Then commands run there:
 `base` shows help, `device` verifies, inspects and measures BUNDLE, `cloud` serves the items of LOGS, and `train`,
-`export` and `all` simulate users and train a model on them; `export` and `all` also export and verify it. A Python that
-is not found is reported. The exit code is 1 if anything failed, or if `device` is larger than 100 MB: its wheels, or
-what is left after `trim` deleted what a device does not need. `--page` writes the table between the marker lines of a
-page.
+`export` and `all` simulate users and train a model on them; `export` and `all` also export and verify it.
 
-`--out` writes the result to a file after each environment. What the file has already is not measured again, so a long
-run can be stopped, or done in parts. Delete the file after a change.
+The exit code is 1 if anything failed, if a Python is not found, or if the wheels of `device`, or what is left after
+`trim` deleted what a device does not need, are larger than 100 MB. The untrimmed install is larger, which is only
+reported: NumPy and MNN bound it (docs/dependencies.md). `--page` writes the table between the marker lines of a page.
+
+`--out` writes the result to a file after each environment. What the file has already for an equal wheel is not measured
+again, so a long run can be stopped, or done in parts.
 
 Default: `base`, `device` and `all` with each Python, and all extras of `EXTRAS` with Python 3.11.
 """
@@ -19,6 +20,7 @@ Default: `base`, `device` and `all` with each Python, and all extras of `EXTRAS`
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -44,10 +46,12 @@ COLUMNS = ("extra", "Python", "packages", "download, MB", "installed, MB", "trim
 def run(out: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Build and measure. Return a document with the sizes, a row for each environment, and all faults."""
     built = build(out / "dist")
+    digest = hashlib.sha256(built.wheel.read_bytes()).hexdigest()
     document: dict[str, Any] = {
+        "wheel_sha256": digest,
         "wheel_bytes": built.wheel.stat().st_size,
         "sdist_bytes": built.sdist.stat().st_size,
-        "rows": _kept(options.out),
+        "rows": kept(options.out, digest),
         "not_tried": [],
     }
     for version in options.python or PYTHONS:
@@ -70,11 +74,17 @@ def run(out: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {**document, "faults": [*built.faults, *_faults(document["rows"])]}
 
 
-def _kept(path: Path | None) -> list[dict[str, Any]]:
-    """Return the rows without a fault of an earlier run."""
+def kept(path: Path | None, digest: str) -> list[dict[str, Any]]:
+    """Return the rows without a fault of an earlier run with the same wheel.
+
+    Args:
+        path: the result of the earlier run, or None.
+        digest: the SHA-256 of the wheel.
+    """
     if path is None or not path.is_file():
         return []
-    return [row for row in json.loads(path.read_text("utf-8"))["rows"] if not row["fault"]]
+    earlier = json.loads(path.read_text("utf-8"))
+    return [row for row in earlier["rows"] if not row["fault"]] if earlier.get("wheel_sha256") == digest else []
 
 
 def _faults(rows: list[dict[str, Any]]) -> list[str]:
@@ -137,9 +147,12 @@ def main() -> int:
     log(f"wheel: {document['wheel_bytes']:,} bytes, source distribution: {document['sdist_bytes']:,} bytes")
     for version in document["not_tried"]:
         log(f"wheel: Python {version} was not tried, because there is no python{version} on PATH and in pyenv")
+    for row in document["rows"]:
+        if row["extra"] == "device" and row["size"] > LARGEST_DEVICE:
+            log(f"wheel: Python {row['python']}: device misses 100 MB installed: {row['size'] / 1e6:.1f} MB")
     for fault in document["faults"]:
         log(f"wheel: {fault}")
-    return int(bool(document["faults"]))
+    return int(bool(document["faults"] or document["not_tried"]))
 
 
 if __name__ == "__main__":

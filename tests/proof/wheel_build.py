@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from edgerec.kit.wheel import build_wheel, wheel_name
 ROOT = Path(__file__).parents[2]
 MADE_BY_SETUPTOOLS = ("PKG-INFO", "edgerec.egg-info/")
 """What a source distribution contains beside the tracked files."""
+TIME = "315532800"
+"""The time of all files in the wheel, so that equal files give an equal wheel."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ def build(out: Path) -> Built:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tree / name)
     done = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", out, tree], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "build", "--outdir", out, tree],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "SOURCE_DATE_EPOCH": TIME},
     )
     if done.returncode:
         sys.stderr.buffer.write(done.stdout)

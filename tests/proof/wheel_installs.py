@@ -8,14 +8,18 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 from dataclasses import asdict, dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 MODELS = ("train", "export", "all")
 """Extras with which a model is trained in the test."""
+SERVER_S = 300
+"""A server that takes longer to start, to answer and to end is killed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def measure(python: Path, wheel: Path, extra: str, *, bundle: Path, logs: Path, 
             _run(environment / "bin" / "edgerec", *step, cwd=work)
             steps.append(" ".join(map(str, step[:2] if step[0] == "bench" else step[:1])))
         if extra in ("cloud", "all"):
-            _serve(environment / "bin" / "edgerec", logs)
+            serve(environment / "bin" / "edgerec", logs)
             steps.append("serve")
         if extra == "device":
             trim(environment)
@@ -137,28 +141,41 @@ def _steps(extra: str, bundle: Path) -> list[list[Any]]:
     return steps
 
 
-def _serve(edgerec: Path, logs: Path) -> None:
+def serve(edgerec: Path, logs: Path, *, most_s: float = SERVER_S) -> None:
     """Start a server, ask for a page, and end it with SIGTERM.
 
     Raises:
-        subprocess.CalledProcessError: the server ended with another code than 143.
+        subprocess.CalledProcessError: the server gave no page, or it ended with another code than 143 after at most
+            `most_s` seconds.
     """
     command = [edgerec, "serve", "--catalogue", logs, "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
-        line = server.stdout.readline()
-        if line:
-            body = b'{"user_id": 7, "store_id": 1, "count": 3, "time": 1700000000000}'
-            request = urllib.request.Request(
-                f"{json.loads(line)['url']}/v1/page",
-                body,
-                {"Content-Type": "application/json", "Accept": "application/json"},
-            )
-            with urllib.request.urlopen(request) as answer:
-                assert len(json.load(answer)["items"]) == 3
-        server.send_signal(signal.SIGTERM)
+        end = threading.Timer(most_s, server.kill)
+        end.start()
+        try:
+            fault = _fault_of_page(server.stdout.readline(), most_s)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+            end.cancel()
     if server.returncode != 143:
-        raise subprocess.CalledProcessError(server.returncode, command, stderr="the server should end with code 143")
+        fault = fault or f"the server should end with code 143; received {server.returncode}"
+    if fault:
+        raise subprocess.CalledProcessError(server.returncode, command, stderr=fault)
+
+
+def _fault_of_page(line: str, most_s: float) -> str:
+    """Ask the server that printed `line` for a page of three items, and return what is wrong with the answer."""
+    body = b'{"user_id": 7, "store_id": 1, "count": 3, "time": 1700000000000}'
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    try:
+        request = urllib.request.Request(f"{json.loads(line)['url']}/v1/page", body, headers)
+        with urllib.request.urlopen(request, timeout=most_s) as answer:
+            count = len(json.load(answer)["items"])
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+        return f"the server gave no page: {error!r}"
+    return "" if count == 3 else f"a page should have 3 items; received {count}"
 
 
 def _run(*command: Any, cwd: Path | None = None) -> None:
