@@ -52,11 +52,7 @@ def demo(bundle: Path | None, catalogue: Path | None, out: Path, port: int, no_b
         from edgerec.core.atomic import check_output
 
         check_output(out, kind="demo")
-        import_tensorflow()
-        from edgerec.demo.prepare import prepare_demo
-
-        parts = prepare_demo(out)
-    from edgerec.demo.serve import open_browser, run_demo
+    from edgerec.demo.serve import listen_here, open_browser, run_demo
 
     def listening(url: str) -> None:
         line = json.dumps({"schema": 1, "url": url}) if as_json else f"{url} shows the demo (Ctrl-C stops it)"
@@ -65,4 +61,10 @@ def demo(bundle: Path | None, catalogue: Path | None, out: Path, port: int, no_b
         if not no_browser:
             open_browser(url)
 
-    run_demo(parts, port=port, listening=listening)
+    with listen_here(port) as listener:
+        if parts is None:
+            import_tensorflow()
+            from edgerec.demo.prepare import prepare_demo
+
+            parts = prepare_demo(out)
+        run_demo(parts, listener=listener, listening=listening)

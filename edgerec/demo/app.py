@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
@@ -10,14 +11,17 @@ from fastapi import FastAPI, Request, Response
 
 from edgerec.cloud.answers import add_errors, json_answer
 from edgerec.cloud.body_limit import BodyLimit
-from edgerec.core.errors import InputError
-from edgerec.demo.bucket import UnknownSessionError
+from edgerec.core.errors import InputError, StoreError
+from edgerec.core.text import printable
+from edgerec.demo.bucket import UnknownSessionError, UntoldError
 from edgerec.demo.events import EventsBody, SessionBody
 from edgerec.demo.own_page import OwnPage
 from edgerec.demo.sessions import Sessions
 
 MOST_BODY = 256 * 1024
 """The largest body in bytes: 200 events need less."""
+STORE_FAULT = "the demo cannot store what you did: its terminal says why"
+_LOG = logging.getLogger(__name__)
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/demo.css": ("demo.css", "text/css; charset=utf-8"),
@@ -61,6 +65,8 @@ def create_demo(sessions: Sessions, hosts: Iterable[str]) -> FastAPI:
     add_errors(app)
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(UnknownSessionError, _gone)
+    app.add_exception_handler(UntoldError, _untold)
+    app.add_exception_handler(StoreError, _no_store)
     app.add_middleware(BodyLimit, most=MOST_BODY)
     app.add_middleware(OwnPage, hosts=tuple(hosts))
     return app
@@ -79,3 +85,16 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _gone(_: Request, error: Exception) -> Response:
     return json_answer({"error": str(error)}, 410)
+
+
+async def _untold(_: Request, error: Any) -> Response:
+    """Answer how many events were taken. With 503, the page reports the rest again, with 422 without the wrong one."""
+    if not error.again:
+        return json_answer({"error": str(error), "told": error.told}, 422)
+    _LOG.warning(printable(str(error)))
+    return json_answer({"error": STORE_FAULT, "told": error.told}, 503)
+
+
+async def _no_store(_: Request, error: Exception) -> Response:
+    _LOG.error(printable(str(error)))
+    return json_answer({"error": STORE_FAULT}, 500)

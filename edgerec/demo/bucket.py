@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerec.core.errors import InputError
+from edgerec.core.errors import EdgeRecError, InputError, SpecificationError, StoreError, first_line
 from edgerec.core.statistics import percentiles
 from edgerec.demo.cards import Cards
 from edgerec.demo.events import PageEvent
@@ -19,7 +19,6 @@ from edgerec.demo.models import DemoModels
 from edgerec.demo.watched import WatchedStore
 from edgerec.device_runtime.client import Client
 from edgerec.device_runtime.config import ActionColumns, ClientConfig
-from edgerec.explanation.words import DONE
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import FeatureSpec
 from edgerec.paging.transport import Transport
@@ -31,13 +30,25 @@ WAIT_S = 10.0
 """How long an answer waits for the client. Without a cloud, the present order is answered."""
 MOST_ACTIONS = 12
 REASONS = ("not_interested",)
-
-
 ENDED = "the session has ended: reload the page"
+"""What a page of an ended session is told."""
 
 
 class UnknownSessionError(InputError):
     """The session has ended, or it never existed."""
+
+
+class UntoldError(EdgeRecError):
+    """The client did not take an event. Those before it were reported, and those after it were not.
+
+    Attributes:
+        told: the number of events before it.
+        again: whether the event may be reported again, because the store could not be written.
+    """
+
+    def __init__(self, error: EdgeRecError, *, told: int) -> None:
+        super().__init__(first_line(error))
+        self.told, self.again = told, isinstance(error, StoreError)
 
 
 class BucketFeed:
@@ -66,17 +77,21 @@ class BucketFeed:
         self._models, self._cards = models, cards
         self._lock = threading.Lock()
         limits = None if model is None else model.limits
-        self._store = WatchedStore(path, user_id=user_id, limits=limits, ranker=ranker)
-        self._client = Client(self._store, transport, model, config=CONFIG, spec=spec)
         self._columns = {kind: {feature.source for feature in spec.actions(kind)} for kind in (EXPOSURE, PAGE_VIEW)}
         self._actions = actions_of(spec)
         self._reason = _delete_reason(spec)
         self._offered: dict[int, bool] = {}
         """The items that the page has had, and whether the user has removed them."""
         self._closed = False
-        self._client.start()
-        self._client.refresh()
-        self._client.wait(WAIT_S)
+        with contextlib.ExitStack() as stack:  # Closes what is open already if a step fails.
+            self._store = WatchedStore(path, user_id=user_id, limits=limits, ranker=ranker)
+            stack.callback(self._store.close)
+            self._client = Client(self._store, transport, model, config=CONFIG, spec=spec)
+            stack.callback(self._client.close, send=False)
+            self._client.start()
+            self._client.refresh()
+            self._client.wait(WAIT_S)
+            self._opened = stack.pop_all()
 
     def state(self, *, anew: bool = False) -> dict[str, Any]:
         """Return the order and the latest re-rank.
@@ -92,13 +107,17 @@ class BucketFeed:
 
         Raises:
             UnknownSessionError: the session has ended.
-        InputError: an item was not offered to the page, or an action is unknown. Then no event is reported.
+            InputError: an item was not offered to the page, or an action is unknown. Then no event is reported.
+            UntoldError: the client did not take an event. Those before it were reported.
         """
         with self._open():
             for event in events:
                 self._check(event)
-            for event in events:
-                self._tell(event)
+            for told, event in enumerate(events):
+                try:
+                    self._tell(event)
+                except (SpecificationError, StoreError) as error:
+                    raise UntoldError(error, told=told) from error
             self._client.wait(WAIT_S)
             return self._state()
 
@@ -116,8 +135,7 @@ class BucketFeed:
         """Stop the client and close the store."""
         with self._lock:
             self._closed = True
-            self._client.close(send=False)
-            self._store.close()
+            self._opened.close()
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
@@ -187,9 +205,7 @@ def actions_of(spec: FeatureSpec) -> list[dict[str, str]]:
     """Return the actions on an item's page that the model knows: those that a user does or does not do."""
     names = [feature.source for feature in spec.actions(PAGE_VIEW) if feature.kind == "binarize"]
     labels = {name: _label(name) for name in dict.fromkeys(names)}
-    return [{"column": name, "label": label, "done": DONE.get(name, label)} for name, label in labels.items()][
-        :MOST_ACTIONS
-    ]
+    return [{"column": name, "label": label} for name, label in labels.items()][:MOST_ACTIONS]
 
 
 LABELS = {

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
 from edgerec.core.text import printable
 from edgerec.data.logs import LogsFolder
 from edgerec.data.parts import read_parts
 from edgerec.data.schema import CATEGORY, ITEM_ID
+from edgerec.demo.folder import is_simulated
 from edgerec.demo.names import CATEGORIES, brand_name, category_name, product_name
-from edgerec.simulation.population import TRUTH
 
 TITLES = ("title", "name")
 BRAND, PRICE = "brand", "price"
@@ -65,15 +65,10 @@ class Cards:
             "title": _short(title),
             "category": "" if category is None else _short(str(category)),
             "brand": "" if brand is None else _short(str(brand)),
-            "price": f"{price:,.2f}" if isinstance(price, (int, float)) and price == price else "",
+            "price": f"{float(price):,.2f}" if isinstance(price, (int, float, Decimal)) and price == price else "",
             "picture": picture,
             "hue": number * _HUE % 360,
         }
-
-
-def is_simulated(logs: Path) -> bool:
-    """Return whether `edgerec simulate` wrote these logs."""
-    return (logs / TRUTH / "simulation.json").exists()
 
 
 def _short(text: str) -> str:

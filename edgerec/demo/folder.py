@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.core.written import layout_of
+from edgerec.simulation.population import TRUTH
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,8 @@ def made_before(folder: Path) -> DemoParts | None:
     if layout is None or layout.kind not in ("demo", "quickstart"):
         return None
     return DemoParts(folder / "bundle", folder / "logs")
+
+
+def is_simulated(logs: Path) -> bool:
+    """Return whether `edgerec simulate` wrote these logs."""
+    return (logs / TRUTH / "simulation.json").exists()

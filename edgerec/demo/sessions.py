@@ -39,22 +39,24 @@ class Session:
         self._folder.mkdir()
         user = secrets.randbelow(_USERS) + 1
         self.feeds: dict[str, BucketFeed] = {}
-        for number, name in enumerate(BUCKETS):
-            user_id, transport = cloud.connect(user, number)
-            self.feeds[name] = BucketFeed(
-                self._folder / f"{name}.db",
-                user_id=user_id,
-                transport=transport,
-                models=models if name == "B" else None,
-                spec=spec,
-                cards=cards,
-            )
+        with contextlib.ExitStack() as stack:  # Closes what is open already if the second bucket fails.
+            stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            for number, name in enumerate(BUCKETS):
+                user_id, transport = cloud.connect(user, number)
+                self.feeds[name] = BucketFeed(
+                    self._folder / f"{name}.db",
+                    user_id=user_id,
+                    transport=transport,
+                    models=models if name == "B" else None,
+                    spec=spec,
+                    cards=cards,
+                )
+                stack.callback(self.feeds[name].close)
+            self._opened = stack.pop_all()
 
     def close(self) -> None:
         """Stop both clients, and forget what the user did."""
-        for feed in self.feeds.values():
-            feed.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._opened.close()
 
 
 class Sessions:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +11,8 @@ PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 800}
 MEASURED = "performance.getEntriesByName('tap to new order').map(entry => entry.duration)"
 STEPS = 12
+MOST_S = 30.0
+"""How long something may take."""
 _IN_VIEW = """feed => {
   const box = feed.getBoundingClientRect();
   return [...feed.querySelectorAll(".card")].filter(card => {
@@ -100,8 +104,14 @@ class DrivenPage:
 
     def wait_until(self, expression: str) -> None:
         """Wait until an expression of JavaScript is true. The page's policy forbids Playwright's own way (`eval`)."""
-        while not self.page.evaluate(expression):
-            self.page.wait_for_timeout(10)
+        self.repeat(lambda: self.page.wait_for_timeout(10), until=expression)
+
+    def repeat(self, step: Callable[[], Any], *, until: str) -> None:
+        """Do something until an expression of JavaScript is true."""
+        end = time.monotonic() + MOST_S
+        while not self.page.evaluate(until):
+            assert time.monotonic() < end, f"after {MOST_S:.0f} s, this is not true: {until}"
+            step()
 
     def close(self) -> None:
         """Close the page and its context."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, StoreError
 from edgerec.data.logs import open_logs
 from edgerec.demo import sessions as sessions_module
-from edgerec.demo.app import MOST_BODY, create_demo
+from edgerec.demo.app import MOST_BODY, STORE_FAULT, create_demo
 from edgerec.demo.cards import Cards
 from edgerec.demo.cloud import LoggedCloud, SimulatedCloud
 from edgerec.demo.models import DemoModels
+from edgerec.demo.serve import hosts_at
 from edgerec.demo.sessions import Sessions, opened_sessions
 from tests.cloud.asking import Answer, ask
 
@@ -180,7 +185,8 @@ def test_the_page_may_load_only_its_own_files(app: FastAPI, path: str) -> None:
     assert policy.startswith("default-src 'none'; script-src 'self'; ")
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert b"//" not in answer.body.replace(b"http://www.w3.org/2000/svg", b"") or path == "/demo.js"
+    text = re.sub(r"(^|\s)// .*", "", answer.body.decode())  # Without the comments.
+    assert "//" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
 def test_wrong_events_are_refused_as_a_whole(app: FastAPI) -> None:
@@ -200,6 +206,49 @@ def test_wrong_events_are_refused_as_a_whole(app: FastAPI) -> None:
         assert answer.status == 422
         assert text in answer.json["error"]
     assert report(app, document, "B", shown)["order"] == order, "an event before a wrong one was reported"
+
+
+def test_an_event_that_cannot_be_stored_is_reported_again_and_none_twice(app: FastAPI, sessions: Sessions) -> None:
+    """Another process holds the lock of the database file after the first event of three."""
+    document = begun(app)
+    order = document["buckets"]["B"]["order"]
+    feed = sessions.get(document["session"]).feeds["B"]
+    events = seen(order[:2])
+    tell, taken = feed._tell, []
+
+    def full(event: Any) -> None:
+        if len(taken) == 3:
+            raise StoreError("/private/B.db: the disk is full")
+        tell(event)
+        taken.append(event.item)
+
+    feed._tell = full  # type: ignore[method-assign]
+    body = {"session": document["session"], "bucket": "B", "events": events}
+    answer = call(app, "/api/events", body)
+    assert (answer.status, answer.json) == (503, {"error": STORE_FAULT, "told": 3})
+    feed._tell = tell  # type: ignore[method-assign]
+    assert call(app, "/api/events", {**body, "events": events[3:]}).status == 200
+    found = call(app, "/api/looked-at", {"session": document["session"]}).json
+    assert feed._store.counts()[EXPOSURE] == 2, found
+
+
+def test_a_session_that_fails_half_way_leaves_nothing_behind(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bucket A runs already when the cloud of B fails."""
+    connect, before = sessions._cloud.connect, set(threading.enumerate())
+
+    def fails(user: int, bucket: int) -> Any:
+        if bucket == 1:
+            raise FormatError("the cloud of B fails")
+        return connect(user, bucket)
+
+    monkeypatch.setattr(sessions._cloud, "connect", fails)
+    folders = set(sessions._folder.iterdir())
+    with pytest.raises(FormatError, match="the cloud of B fails"):
+        sessions.open(None)
+    assert set(sessions._folder.iterdir()) == folders
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_large_body_is_refused(app: FastAPI) -> None:
@@ -233,6 +282,16 @@ def test_any_bundle_and_logs_can_be_shown(bundle_path: Path, samples_path: Path)
         assert card["picture"] is None
         state = report(app, document, "B", *seen(orders["B"][:2]))
         assert set(state["order"]) == set(orders["B"])
+
+
+@pytest.mark.parametrize(("price", "text"), [(Decimal("1234.5"), "1,234.50"), (3, "3.00"), (float("nan"), ""), ("x", "")])
+def test_a_price_is_a_number_of_any_type(price: Any, text: str) -> None:
+    assert Cards({7: {"price": price}}, simulated=False).card(7)["price"] == text
+
+
+def test_browsers_leave_out_the_port_80() -> None:
+    assert hosts_at(80) == ["127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost"]
+    assert hosts_at(8010) == ["127.0.0.1:8010", "localhost:8010"]
 
 
 def test_a_world_without_its_parameters_is_an_error(small_world_path: Path, samples_path: Path) -> None:

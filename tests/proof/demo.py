@@ -1,12 +1,13 @@
-"""Measure the page of `edgerec demo` at phone width: from a tap to the new order on the screen.
+"""Measure the page of `edgerec demo` at phone width: from a tap to the frame in which the cards begin to move.
 
     python -m tests.proof.demo [--out build/demo] [--taps 50] [--picture docs/pictures/demo.png] [--json]
 
 `edgerec demo` serves the folder of `--out`, and makes it the first time. A user in Chromium opens items by real taps,
-does something there, and goes back by a tap. The time is that from this tap to the frame that shows the new order of
-bucket B: the behaviour is recorded and encoded, the model re-ranks, the answer comes, and the cards are laid out. Now
-and then the user scrolls. `--picture` also writes a picture of both buckets for the README. The exit code is 1 if the
-page asked for anything beyond its own address, if the console had a message, or if the order did not follow.
+does something there, and goes back by a tap. The time is that from this tap to the frame in which the cards of bucket B
+begin to move to their new places: the behaviour is recorded and encoded, the model re-ranks, the answer comes, and the
+cards are laid out. Then they move for 0.42 s. Now and then the user scrolls. `--picture` also writes a picture of both
+buckets for the README. The exit code is 1 if the page asked for anything beyond its own address, if the console had a
+message, or if fewer than 90 % of the taps changed the order.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def main() -> int:
     times, calls, device = (document[name] for name in ("tap_to_order_ms", "call_ms", "rerank_on_the_device_ms"))
     rows = [
         ("taps", str(document["taps"])),
-        ("tap to new order on the screen, ms", f"{times['p50']:.0f} (p50), {times['p99']:.0f} (p99)"),
+        ("tap to the frame in which cards begin to move, ms", f"{times['p50']:.0f} (p50), {times['p99']:.0f} (p99)"),
         ("a call of the page, with its events, ms", f"{calls['p50']:.0f} (p50), {calls['p99']:.0f} (p99)"),
         ("re-rank on the device, ms", f"{device['p50']:.1f} (p50), {device['p99']:.1f} (p99)"),
         ("re-ranks", str(document["reranks"])),

@@ -42,6 +42,8 @@ let session = null;
 let actions = [];
 
 const byId = id => document.getElementById(id);
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const wide = matchMedia("(min-width: 900px)"); // As in demo.css: both buckets and the whole panel are shown.
 
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -71,6 +73,13 @@ function picture(card, name, attributes) {
   return box;
 }
 
+/** Start or stop a clock, which has its seconds so far, and since when it runs. */
+function run(clock, on) {
+  const now = performance.now();
+  if (clock.since !== null) clock.seconds += (now - clock.since) / 1000;
+  clock.since = on ? now : null;
+}
+
 const facts = card => [card.category, card.brand].filter(Boolean).join(" · ");
 
 function fault(text) {
@@ -84,13 +93,13 @@ async function call(path, body) {
     keepalive: true, // The last report of a page that is closed arrives, too.
   });
   const document = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(document.error), { status: answer.status });
+  if (!answer.ok) throw Object.assign(new Error(document.error), { status: answer.status, told: document.told });
   return document;
 }
 
 /** Move elements from where they were to where they are now. */
 function animate(before, elements, bounds) {
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  if (still.matches) return;
   for (const element of elements) {
     const now = element.getBoundingClientRect();
     const old = before.get(element);
@@ -110,19 +119,21 @@ class Feed {
   constructor(section) {
     this.bucket = section.dataset.bucket;
     this.box = section.querySelector(".feed");
+    this.behind = section.querySelectorAll(".feed, .next"); // An open item covers them.
     this.list = section.querySelector(".cards");
     this.strip = section.querySelector(".next ol");
     this.sheet = section.querySelector(".sheet");
     this.elements = new Map(); // the element of each card, by item
     this.order = [];
     this.seen = new Set(); // cards that were in view: they never move
-    this.visible = new Map(); // cards in view: seconds so far, and since when
+    this.visible = new Map(); // cards in view: their clocks, and how far and how long they were scrolled
     this.scroll = { active: false, last: 0, top: 0, timer: 0 };
     this.waiting = [];
     this.sending = false;
     this.sent = null; // ends when all events so far were sent
     this.rerank = 0;
-    this.open = null;
+    this.open = null; // the open item, with its clock
+    this.tapped = null; // when the user came back from an item, until the new order is measured
     this.long = false;
     this.observer = new IntersectionObserver(entries => this.observed(entries), { root: this.box, threshold: SEEN });
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -135,12 +146,13 @@ class Feed {
     this.elements.clear();
     this.list.replaceChildren();
     this.strip.replaceChildren();
-    this.sheet.hidden = true;
+    this.cover(false);
     this.order = [];
     this.seen.clear();
     this.visible.clear();
     this.waiting = [];
     this.open = null;
+    this.tapped = null;
     this.rerank = 0;
     this.box.scrollTop = 0;
   }
@@ -148,46 +160,42 @@ class Feed {
   // What is on the screen.
 
   observed(entries) {
-    const now = performance.now();
     for (const { target, isIntersecting } of entries) {
       const item = target.dataset.item;
       if (isIntersecting && !this.visible.has(item)) {
-        this.visible.set(item, { seconds: 0, since: this.open === null ? now : null, distance: 0, moving: 0, gestures: this.scroll.active ? 1 : 0 });
+        this.visible.set(item, { seconds: 0, since: null, distance: 0, moving: 0, gestures: this.scroll.active ? 1 : 0 });
         this.seen.add(item);
         this.report({ what: "shown", item });
       } else if (!isIntersecting && this.visible.has(item)) {
         this.leave(item, "exposed");
       }
     }
+    this.clocks();
     this.drawNext();
   }
 
   /** Report that a card has left the screen, with what the user did meanwhile. */
   leave(item, what) {
     const one = this.visible.get(item) || { seconds: 0, since: null, distance: 0, moving: 0, gestures: 0 };
-    const seconds = one.seconds + (one.since === null ? 0 : (performance.now() - one.since) / 1000);
+    run(one, false);
     this.visible.delete(item);
-    const speed = one.moving > 0 ? Math.min(one.distance / this.box.clientHeight / one.moving, 1000) : 0;
-    this.report({ what, item, seconds: Math.min(seconds, 86400), speed, scroll_seconds: one.moving, scrolls: one.gestures });
+    const speed = one.moving > 0 ? Math.min(one.distance / one.moving, 1000) : 0;
+    this.report({ what, item, seconds: Math.min(one.seconds, 86400), speed, scroll_seconds: one.moving, scrolls: one.gestures });
   }
 
-  /** Stop the clocks of cards in view while the user looks at something else, and start them again. */
-  pause(paused) {
-    const now = performance.now();
-    for (const one of this.visible.values()) {
-      if (paused && one.since !== null) {
-        one.seconds += (now - one.since) / 1000;
-        one.since = null;
-      } else if (!paused && one.since === null) {
-        one.since = now;
-      }
-    }
+  /** Let the clocks run of what the user looks at: the open item, or else the cards in view. */
+  clocks() {
+    const looks = !document.hidden && this.box.clientHeight > 0; // A phone shows one bucket at a time.
+    for (const one of this.visible.values()) run(one, looks && this.open === null);
+    if (this.open !== null) run(this.open, looks);
   }
 
   scrolled() {
     const now = performance.now();
     const { scroll } = this;
-    const distance = Math.abs(this.box.scrollTop - scroll.top);
+    const height = this.box.clientHeight;
+    if (height === 0) return; // The other bucket is shown.
+    const distance = Math.abs(this.box.scrollTop - scroll.top) / height; // In screens.
     const seconds = scroll.active ? (now - scroll.last) / 1000 : 0.016;
     for (const one of this.visible.values()) {
       one.distance += distance;
@@ -222,17 +230,28 @@ class Feed {
         if (mine !== session) break;
         if (error.status === 410) {
           location.reload();
-        } else if (error.status === undefined) {
-          this.waiting.unshift(...events);
-          fault("The demo does not answer. Is it still running?");
+        } else if (error.status === undefined || error.status === 503) {
+          this.waiting.unshift(...events.slice(error.told ?? 0)); // The others are stored already.
+          fault(error.status ? error.message : "The demo does not answer. Is it still running?");
           setTimeout(() => { this.sending = false; if (this.waiting.length) this.sent = this.send(); }, 2000);
           return;
         } else {
+          if (error.told !== undefined) this.waiting.unshift(...events.slice(error.told + 1)); // Without the wrong one.
           fault(error.message);
         }
       }
     }
     this.sending = false;
+  }
+
+  /** Report all that ends with the page. Another call may still be open, and no answer can be awaited. */
+  end() {
+    this.sending = true; // Now `report` only collects.
+    for (const item of [...this.visible.keys()]) this.leave(item, "exposed");
+    if (this.open !== null) this.left();
+    while (this.waiting.length && session) {
+      call("/api/events", { session, bucket: this.bucket, events: this.waiting.splice(0, 100) }).catch(() => {});
+    }
   }
 
   /** Show an order. Everything up to the last seen card stays where it is. */
@@ -249,6 +268,7 @@ class Feed {
     const anew = state.rerank && state.rerank.number !== this.rerank;
     const places = new Map(this.order.map((item, place) => [item, place]));
     const before = new Map();
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.closest(".card").dataset.item : null;
     if (order.some((item, place) => item !== this.order[place])) {
       for (const element of this.elements.values()) before.set(element, element.getBoundingClientRect());
       for (const [item, element] of this.elements) {
@@ -269,21 +289,24 @@ class Feed {
         if (up > 1) element.dataset.up = `↑ ${up}`;
       });
       this.order = order;
+      if (focused !== null && !this.list.contains(document.activeElement)) {
+        this.focus(known.has(focused) ? focused : order[places.get(focused)]);
+      }
       animate(before, this.elements.values(), this.box.getBoundingClientRect());
       this.drawNext();
     }
     if (anew) {
       this.rerank = state.rerank.number;
       drawPanel(state.rerank);
-      this.measure();
+      if (state.rerank.trigger === "click") this.measure();
     }
   }
 
-  /** Measure the time from the tap that ended a page-view to the frame that shows the new order. */
+  /** Measure the time from the tap that ended a page-view to the frame in which the cards begin to move. */
   measure() {
     const tapped = this.tapped;
     this.tapped = null;
-    if (!tapped) return;
+    if (tapped === null) return;
     requestAnimationFrame(() => setTimeout(() => {
       const time = performance.now() - tapped;
       performance.measure("tap to new order", { start: tapped, end: tapped + time });
@@ -320,7 +343,10 @@ class Feed {
       if (Math.hypot(clientX - from[0], clientY - from[1]) > 8) stop();
     });
     for (const name of ["pointerup", "pointercancel", "pointerleave"]) open.addEventListener(name, stop);
-    open.addEventListener("click", () => { stop(); if (!this.long) this.enter(item); });
+    open.addEventListener("click", ({ detail }) => {
+      stop();
+      if (!this.long || detail === 0) this.enter(item); // 0: the keyboard, and not the end of a press.
+    });
     remove.addEventListener("click", () => this.remove(item));
     this.elements.set(item, element);
     this.list.append(element);
@@ -333,14 +359,27 @@ class Feed {
     element.dataset.removed = "1";
     this.seen.add(item);
     this.observer.unobserve(element);
-    element.animate([{ opacity: 1, transform: "none" }, { opacity: 0, transform: "scale(.85)" }], { duration: 180, fill: "forwards" });
+    element.animate([{ opacity: 1, transform: "none" }, { opacity: 0, transform: "scale(.85)" }], { duration: still.matches ? 0 : 180, fill: "forwards" });
     this.leave(item, "deleted");
   }
 
+  /** Show or hide the sheet of an item. What it covers cannot be reached by the keyboard. */
+  cover(covered) {
+    this.sheet.hidden = !covered;
+    for (const element of this.behind) element.inert = covered;
+  }
+
+  /** Let the keyboard go on at a card. */
+  focus(item) {
+    const element = this.elements.get(item);
+    (element ? element.querySelector(".open") : this.box).focus({ preventScroll: true });
+  }
+
   enter(item) {
+    if (this.open !== null) return;
     const card = cards.get(item);
-    this.pause(true);
-    this.open = { item, since: performance.now() };
+    this.open = { item, seconds: 0, since: null };
+    this.clocks();
     this.report({ what: "clicked", item });
     const about = make("div", { class: "about" }, make("h3", { text: card.title }), make("p", { text: facts(card) }), make("strong", { text: card.price }));
     const list = make("div", { class: "actions" });
@@ -356,20 +395,28 @@ class Feed {
     const back = make("button", { class: "back", type: "button", text: "Back to the feed" });
     back.addEventListener("click", event => this.back(event));
     this.sheet.replaceChildren(picture(card, "div", { class: "picture" }), about, list, back);
-    this.sheet.hidden = false;
-    this.sheet.animate([{ transform: "translateY(24px)", opacity: 0 }, { transform: "none", opacity: 1 }], { duration: 160, easing: "ease-out" });
+    this.sheet.setAttribute("aria-label", card.title);
+    this.cover(true);
+    if (!still.matches) this.sheet.animate([{ transform: "translateY(24px)", opacity: 0 }, { transform: "none", opacity: 1 }], { duration: 160, easing: "ease-out" });
     back.focus({ preventScroll: true });
   }
 
   back(event) {
     if (this.open === null) return;
-    const { item, since } = this.open;
+    const { item } = this.open;
     this.tapped = event.timeStamp;
+    this.left();
+    this.cover(false);
+    this.clocks();
+    this.focus(item);
+  }
+
+  /** Report that the page-view has ended. */
+  left() {
+    const { open } = this;
+    run(open, false);
     this.open = null;
-    this.sheet.hidden = true;
-    this.report({ what: "left", item, seconds: Math.min((performance.now() - since) / 1000, 86400) });
-    this.pause(false);
-    this.box.focus({ preventScroll: true });
+    this.report({ what: "left", item: open.item, seconds: Math.min(open.seconds, 86400) });
   }
 
   /** The strip with the pictures of the next cards that the user has not seen. */
@@ -405,7 +452,7 @@ async function drawLooked() {
   } catch {
     return; // The feed says that the demo does not answer.
   }
-  if (!found.kinds.length) return;
+  if (found.number < feeds.B.rerank || !found.kinds.length) return; // A newer re-rank is drawn soon.
   const parts = [];
   for (const { kind, count, behaviours } of found.kinds) {
     const what = kind === "page_view" ? "Items that you opened" : "Cards that you saw";
@@ -451,24 +498,29 @@ async function start(path) {
 }
 
 for (const section of document.querySelectorAll(".phone")) feeds[section.dataset.bucket] = new Feed(section);
+const clocks = () => { for (const feed of Object.values(feeds)) feed.clocks(); };
 for (const tab of document.querySelectorAll("[data-tab]")) {
   tab.addEventListener("click", () => {
     document.body.dataset.bucket = tab.dataset.tab;
-    for (const other of document.querySelectorAll("[data-tab]")) other.setAttribute("aria-selected", String(other === tab));
+    for (const other of document.querySelectorAll("[data-tab]")) other.setAttribute("aria-pressed", String(other === tab));
+    clocks();
   });
 }
-document.querySelector(".summary").addEventListener("click", event => {
-  const button = event.currentTarget;
-  button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
-});
+const summary = document.querySelector(".summary");
+const expand = expanded => summary.setAttribute("aria-expanded", String(expanded));
+summary.addEventListener("click", () => expand(summary.getAttribute("aria-expanded") !== "true"));
+function fold() {
+  summary.disabled = wide.matches; // There is room for the details.
+  expand(wide.matches);
+  clocks();
+}
+wide.addEventListener("change", fold);
+fold();
 byId("reset").addEventListener("click", async () => {
   await start("/api/reset");
   byId("looked").replaceChildren(make("p", { class: "hint", text: "A new user. Open an item, look at it, and come back." }));
 });
-document.addEventListener("visibilitychange", () => {
-  for (const feed of Object.values(feeds)) if (feed.open === null) feed.pause(document.hidden);
-});
-addEventListener("pagehide", () => {
-  for (const feed of Object.values(feeds)) for (const item of [...feed.visible.keys()]) feed.leave(item, "exposed");
-});
+document.addEventListener("visibilitychange", clocks);
+addEventListener("pagehide", () => { for (const feed of Object.values(feeds)) feed.end(); });
+addEventListener("pageshow", event => { if (event.persisted) location.reload(); }); // All was reported at `pagehide`.
 start("/api/session");
