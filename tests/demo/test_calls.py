@@ -284,7 +284,9 @@ def test_any_bundle_and_logs_can_be_shown(bundle_path: Path, samples_path: Path)
         assert set(state["order"]) == set(orders["B"])
 
 
-@pytest.mark.parametrize(("price", "text"), [(Decimal("1234.5"), "1,234.50"), (3, "3.00"), (float("nan"), ""), ("x", "")])
+@pytest.mark.parametrize(
+    ("price", "text"), [(Decimal("1234.5"), "1,234.50"), (3, "3.00"), (float("nan"), ""), ("x", "")]
+)
 def test_a_price_is_a_number_of_any_type(price: Any, text: str) -> None:
     assert Cards({7: {"price": price}}, simulated=False).card(7)["price"] == text
 

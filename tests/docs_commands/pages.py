@@ -85,6 +85,7 @@ def split(text: str) -> Iterator[tuple[int, str]]:
 
     A command ends at the end of a line or at `&&`. Comments are dropped, and lines that end with ``\`` are joined.
     """
+    text += "\n"
     command, quote, line, start, place = "", "", 0, 0, 0
     while place < len(text):
         letter = text[place]

@@ -21,8 +21,10 @@ from tests.docs_commands.pages import ROOT, Command, blocks
 from tests.docs_commands.plan import Plan
 from tests.docs_commands.usage import command_of
 
-PORTS = {"8008": "EDGEREC_PORT", "6379": "REDIS_PORT", "8786": "DASK_PORT"}
+PORTS = {"8008": "EDGEREC_PORT", "8010": "DEMO_PORT", "6379": "REDIS_PORT", "8786": "DASK_PORT"}
 """Ports of the docs. Others take their place, so that a server that runs already is not asked."""
+SERVERS = {"serve": ("", "8008", "v1/ready"), "demo": ("--no-browser", "8010", "")}
+"""Command that runs until it is stopped -> its options here, its port in the docs, and a path that it answers."""
 OUTPUTS = frozenset(["--out", "--to", "--html", "--markdown", "--out-a", "--out-b", "-out", "-o", ">>", ">"])
 READY = {("dask", "scheduler"): "Scheduler at:", ("dask", "worker"): "Registered to:"}
 """Programs of others that go on until the end of the page, and what they print when they are ready."""
@@ -77,9 +79,9 @@ class Session:
     def __init__(self, folder: Path, given: Given, page: Path) -> None:
         self.folder, self.given, self.plan = folder, given, given.plan
         self.environment = given.environment
-        self._server: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._log = folder.with_name(f"{folder.name}-server.log")
         self._others: list[subprocess.Popen[bytes]] = []
-        self._tls = False
         copy_project(folder)
         for block in blocks(page):
             named = re.match(r"# (\w+\.toml)\n", block.text)
@@ -97,12 +99,12 @@ class Session:
         for word in self._inputs(text):
             self._provide(word)
         text = " ".join([text, *self._force(text)])
-        for port, variable in PORTS.items():
-            text = re.sub(rf"\b{port}\b", self.environment[variable], text)
-        if command.words[:2] == ["edgerec", "forget"]:
+        edgerec = command.words[1] if command.words[:1] == ["edgerec"] else ""
+        if edgerec == "forget":
             self.close()  # as the page says, because a folder that is in use is refused
-        if command.words[:2] == ["edgerec", "serve"]:
-            return self._serve(text)
+        if edgerec in SERVERS:
+            return self._serve(text, edgerec)
+        text = self._with_ports(text)
         if tuple(command.words[:2]) in READY:
             return self._start(text, READY[command.words[0], command.words[1]])
         return run(text, self.folder, self.environment)
@@ -121,9 +123,9 @@ class Session:
         if self._server is not None:
             server, self._server = self._server, None
             server.terminate()
-            _, errors = server.communicate(timeout=60)
-            if server.returncode not in (0, 143):
-                raise CommandFailedError(f"after SIGTERM, the server had the exit code {server.returncode}\n{errors}")
+            code = server.wait(timeout=60)
+            if code not in (0, 143):
+                raise CommandFailedError(f"after SIGTERM, the server had the exit code {code}\n{self._printed()}")
 
     def kill(self) -> None:
         """End the server and what else still runs after an interrupt."""
@@ -158,6 +160,15 @@ class Session:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def _printed(self) -> str:
+        """Return the end of what the server printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
+
+    def _with_ports(self, text: str) -> str:
+        for port, variable in PORTS.items():
+            text = re.sub(rf"\b{port}\b", self.environment[variable], text)
+        return text
 
     def _with_values(self, text: str) -> str:
         for word in self.plan.values:
@@ -205,24 +216,28 @@ class Session:
         outputs = [after for word, after in pairwise(words) if word in OUTPUTS]
         return ["--force"] if has_force and any((self.folder / name).exists() for name in outputs) else []
 
-    def _serve(self, text: str) -> str:
+    def _serve(self, text: str, name: str) -> str:
+        """Start a server, and return when it answers. A file gets what it prints: a pipe would be full some day."""
         self.close()
-        text = text if "--port" in text else f"{text} --port {self.environment['EDGEREC_PORT']}"
-        self._server = subprocess.Popen(
-            ["bash", "-c", f"exec {text}"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        options, port, path = SERVERS[name]
+        text = " ".join(filter(None, [text, options, "" if "--port" in text else f"--port {port}"]))
         scheme = "https" if "--ssl-certfile" in text else "http"
+        text, url = self._with_ports(text), self._with_ports(f"{scheme}://127.0.0.1:{port}/{path}")
+        with self._log.open("w") as printed:
+            self._server = subprocess.Popen(
+                ["bash", "-c", f"exec {text}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+            )
         end = time.monotonic() + STARTS_S
-        while not healthy(f"{scheme}://127.0.0.1:{self.environment['EDGEREC_PORT']}/v1/ready"):
+        while not healthy(url):
             if self._server.poll() is not None or time.monotonic() > end:
-                server, self._server = self._server, None
-                server.kill()
-                raise CommandFailedError(f"{text}\nthe server does not answer\n{server.communicate()[1]}")
+                self._server.kill()
+                self._server = None
+                raise CommandFailedError(f"{text}\nthe server does not answer\n{self._printed()}")
             time.sleep(0.2)
         return ""
 

@@ -40,10 +40,7 @@ def ebnerd(out: Path) -> None:
     source = real_data("ebnerd_demo", what="the EB-NeRD demo bundle")
     copy(source, out)
     weeks = [pl.read_parquet(source / week / "behaviors.parquet") for week in ("train", "validation")]
-    both = (
-        pl.concat([week["user_id"].value_counts() for week in weeks]).group_by("user_id").agg(pl.len(), pl.sum("count"))
-    )
-    users = both.filter(pl.col("len") == 2).top_k(USERS, by="count")["user_id"]
+    users = active(weeks)
     for week in ("train", "validation"):
         for name in ("behaviors.parquet", "history.parquet"):
             kept = pl.read_parquet(source / week / name).filter(pl.col("user_id").is_in(users.implode()))
@@ -56,12 +53,7 @@ def kuairand(out: Path) -> None:
     copy(source, out)
     names = ("processed_splits_val.parquet", "processed_splits_test.parquet")
     splits = [pl.read_parquet(source / name) for name in names]
-    both = (
-        pl.concat([split["user_id"].value_counts() for split in splits])
-        .group_by("user_id")
-        .agg(pl.len(), pl.sum("count"))
-    )
-    users = both.filter(pl.col("len") == 2).top_k(USERS, by="count")["user_id"]
+    users = active(splits)
     for name, split in zip(names, splits, strict=True):
         split.filter(pl.col("user_id").is_in(users.implode())).write_parquet(out / name)
 

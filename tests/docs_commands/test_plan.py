@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.docs_commands import session as session_module
 from tests.docs_commands.pages import ROOT, Command, commands, pages
 from tests.docs_commands.plan import Plan, read_plan
-from tests.docs_commands.session import CommandFailedError, Given, Session
+from tests.docs_commands.session import CommandFailedError, Given, Session, free_port
 from tests.docs_commands.usage import WrongUsageError, check
 
 COMMANDS = [command for page in pages() for command in commands(page)]
@@ -29,7 +30,7 @@ def test_each_exception_has_a_reason_and_is_still_in_the_docs() -> None:
         assert len(excepted.why.split()) > 3, excepted
 
 
-def test_every_command_of_the_first_pages_runs() -> None:
+def test_the_first_pages_need_no_exception() -> None:
     plan = read_plan()
     first = [command for command in COMMANDS if command.page == "README.md" or command.page.startswith("docs/for-")]
     assert len({command.page for command in first}) == 5
@@ -69,6 +70,23 @@ PLAN = Plan(
 )
 
 
+SERVER = f"""#!{sys.executable}
+import http.server, pathlib, signal, sys
+
+def stop(*_):
+    pathlib.Path("stopped").write_text("by SIGTERM")
+    sys.exit()
+
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path("arguments").write_text(" ".join(sys.argv[1:]))
+print("x" * 200_000, flush=True)  # more than fits into a pipe
+handler = http.server.SimpleHTTPRequestHandler
+handler.do_GET = lambda self: (self.send_response(200), self.end_headers())
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[-1])), handler).serve_forever()
+"""
+"""A server that listens at its last argument."""
+
+
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.setattr(session_module, "copy_project", Path.mkdir)
@@ -76,7 +94,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     page = tmp_path / "page.md"
     page.write_text("```toml\n# some.toml\nvalue = 1\n```\n")
     monkeypatch.setattr("tests.docs_commands.pages.ROOT", tmp_path)
-    environment = {**os.environ, "EDGEREC_PORT": "1", "REDIS_PORT": "2", "DASK_PORT": "3"}
+    environment = {**os.environ, "EDGEREC_PORT": "1", "DEMO_PORT": "2", "REDIS_PORT": "3", "DASK_PORT": "4"}
     return Session(tmp_path / "work", Given(PLAN, tmp_path / "given", environment), page)
 
 
@@ -105,6 +123,29 @@ def test_a_program_of_others_goes_on_until_the_end_of_the_page(
     assert process.poll() is not None
     with pytest.raises(CommandFailedError, match="did not start"):
         opened.run(Command("page.md", 2, "sh -c 'exit 3'"))
+
+
+@pytest.mark.parametrize("name", ["demo", "serve"])
+def test_a_server_goes_on_beside_later_commands_and_is_stopped(name: str, opened: Session, tmp_path: Path) -> None:
+    (tmp_path / "edgerec").write_text(SERVER)
+    (tmp_path / "edgerec").chmod(0o755)
+    opened.environment |= {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "EDGEREC_PORT": free_port(),
+        "DEMO_PORT": free_port(),
+    }
+    opened.run(Command("page.md", 1, f"edgerec {name}"))
+    assert opened.run(Command("page.md", 2, "cat arguments")).split()[0] == name
+    opened.close()
+    assert opened.run(Command("page.md", 3, "cat stopped")) == "by SIGTERM"
+
+
+def test_a_server_that_does_not_start_is_noticed(opened: Session, tmp_path: Path) -> None:
+    (tmp_path / "edgerec").write_text("#!/bin/sh\necho no port >&2\nexit 1\n")
+    (tmp_path / "edgerec").chmod(0o755)
+    opened.environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    with pytest.raises(CommandFailedError, match="no port"):
+        opened.run(Command("page.md", 1, "edgerec serve"))
 
 
 def test_the_project_is_copied_without_what_git_ignores(tmp_path: Path) -> None:

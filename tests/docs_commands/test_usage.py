@@ -68,6 +68,7 @@ def extras() -> list[str]:
 def test_a_text_is_split_into_commands() -> None:
     text = "a 'b # c' && d --e=\"f && g\"   # h\n\n# i\nj \\\n  k   # l && m\nn#o\n"
     assert list(split(text)) == [(0, "a 'b # c'"), (0, 'd --e="f && g"'), (3, "j k"), (5, "n#o")]
+    assert list(split("a # b")) == [(0, "a")]
     assert Command("", 1, "A=1 B=x edgerec stats logs >> out").words == ["edgerec", "stats", "logs"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import runpy
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,21 @@ def test_a_picture_of_a_measurement_names_engines_times_and_ratios() -> None:
     assert "<b>" not in svg
 
 
+@pytest.mark.parametrize(
+    ("stages", "headline"),
+    [
+        (["hubsm_ie", "hubsm_ipv"], "6.0 µs to encode a behaviour"),
+        (["rerank"], "500 µs to re-rank a list"),
+        (["hubsm_ie", "hubsm_ipv", "rerank"], "6.0 µs to encode a behaviour, 500 µs to re-rank a list"),
+    ],
+)
+def test_the_headline_of_a_measurement_says_what_was_measured(stages: list[str], headline: str) -> None:
+    bench = copy.deepcopy(BENCH)
+    bench["results"].append({**bench["results"][0], "stage": "hubsm_ipv", "p50_us": 9.0})
+    bench["results"] = [row for row in bench["results"] if row["stage"] in stages]
+    assert headline in texts(bench_picture(Bench.model_validate(bench)))
+
+
 def test_the_fastest_form_of_an_engine_counts_and_mnn_is_first() -> None:
     bars = bars_of(Bench.model_validate(BENCH), "hubsm_ie")
     assert [(bar.engine, bar.p50_us) for bar in bars] == [("MNN, by EdgeRec", 6.0), ("ONNX Runtime", 24.0)]
@@ -109,6 +125,19 @@ def test_a_picture_of_a_test_shows_rates_and_uplifts() -> None:
     # A higher rate is higher up.
     assert float(lines[1][0].split(",")[1]) < float(lines[0][0].split(",")[1])
     assert "PV" not in found
+
+
+def test_the_control_is_first_whatever_the_name_of_the_treatment(tmp_path: Path) -> None:
+    named = {"cloud": AB_TEST["positions"]["cloud"], "a": AB_TEST["positions"]["crban"]}
+    result, kept = tmp_path / "result.json", tmp_path / "kept.json"
+    result.write_text(json.dumps({**AB_TEST, "positions": named}))
+    keep_results = runpy.run_path(str(ROOT / "scripts" / "keep_results"))
+    keep_results["keep"](result, kept, tmp_path / "kept.svg")
+    assert list(json.loads(kept.read_text())["positions"]) == ["cloud", "a"]
+    for order in (["cloud", "a"], ["a", "cloud"]):
+        document = {**AB_TEST, "positions": {name: named[name] for name in order}}
+        assert ab_test_picture(AbTest.model_validate(document)) == (tmp_path / "kept.svg").read_text()
+    assert "with EdgeRec (a)" in texts((tmp_path / "kept.svg").read_text())
 
 
 def test_pictures_fit_light_and_dark_pages_and_load_nothing() -> None:

@@ -14,6 +14,8 @@ _HEIGHT = 392.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 560.0, 126.0, 334.0
 """Ends of the axes of the click rates, in pixels."""
 _UPLIFT_LEFT, _UPLIFT_RIGHT = 640.0, WIDTH - 28.0
+CONTROL = "cloud"
+"""Name of the bucket without a model."""
 _NAME = 24
 """Longest name of a bucket, in characters."""
 LEAST_SHARE = 0.02
@@ -30,7 +32,8 @@ def ab_test_picture(document: AbTest) -> str:
     who = f"{document.users:,} simulated users"
     how = "each of them with and without EdgeRec" if document.design == "paired" else "in two groups"
     drawing.text(24, 58, f"Simulated A/B test: {who}, {how}. A program makes users and clicks.", "small")
-    buckets = list(document.positions.items())[:2]
+    # The control is known by its name: other programs may have sorted the keys.
+    buckets = sorted(document.positions.items(), key=lambda bucket: bucket[0] != CONTROL)[:2]
     _rates(drawing, [(name, _shown(entries)) for name, entries in buckets])
     _uplifts(drawing, document)
     return drawing.to_svg()

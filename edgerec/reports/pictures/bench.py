@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgerec.core.errors import InputError
@@ -10,10 +10,11 @@ from edgerec.reports.cells import number
 from edgerec.reports.pictures.documents import Bench
 from edgerec.reports.pictures.svg import WIDTH, Drawing, short
 
+RERANK = "rerank"
 STAGES = {
     "hubsm_ie": "One exposure encoded: a step of the GRU",
     "hubsm_ipv": "One page-view encoded: a step of the GRU",
-    "rerank": "{candidates} candidates re-ranked, with {behaviours} behaviours",
+    RERANK: "{candidates} candidates re-ranked, with {behaviours} behaviours",
 }
 """The stages that the picture shows, with their words."""
 MNN = "mnn"
@@ -47,24 +48,24 @@ def bench_picture(document: Bench) -> str:
     Raises:
         InputError: the document has no step and no re-rank with MNN.
     """
-    groups = [(_words(document, stage), bars) for stage in STAGES if (bars := bars_of(document, stage))]
+    groups = {stage: bars for stage in STAGES if (bars := bars_of(document, stage))}
     if not groups:
         raise InputError(
             "picture: the document of bench should have a step or a re-rank: measure with `edgerec bench step`, "
             "`rerank` or `all`, and with --peers"
         )
     top = 84.0
-    height = top + sum(_HEAD + _ROW * len(bars) + 12 for _, bars in groups) + 30
+    height = top + sum(_HEAD + _ROW * len(bars) + 12 for bars in groups.values()) + 30
     drawing = Drawing(height, f"Durations of the device models ({_headline(groups)})")
     drawing.text(24, 36, _headline(groups), "title")
     drawing.text(24, 58, short(_machine(document), 130), "small")
-    for words, bars in groups:
-        _group(drawing, top, words, bars)
+    for stage, bars in groups.items():
+        _group(drawing, top, _words(document, stage), bars)
         top += _HEAD + _ROW * len(bars) + 12
     note = (
         "Bars are medians (p50), marks are p99. × is the time of an engine divided by that of MNN, in the same rounds."
     )
-    unstable = any(bar.unstable for _, bars in groups for bar in bars)
+    unstable = any(bar.unstable for bars in groups.values() for bar in bars)
     drawing.text(24, height - 18, f"{note}{' * unsteady' if unstable else ''}", "small")
     return drawing.to_svg()
 
@@ -90,11 +91,13 @@ def _words(document: Bench, stage: str) -> str:
     return STAGES[stage].format(candidates=sizes.get("candidates", "All"), behaviours=behaviours)
 
 
-def _headline(groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
-    first, last = groups[0][1][0], groups[-1][1][0]
-    if len(groups) == 1:
-        return f"{_time(first.p50_us)} with MNN"
-    return f"{_time(first.p50_us)} to encode a behaviour, {_time(last.p50_us)} to re-rank a list"
+def _headline(groups: Mapping[str, Sequence[Bar]]) -> str:
+    """Return the times of MNN, one for the first step and one for the re-rank, as far as they were measured."""
+    steps = [bars for stage, bars in groups.items() if stage != RERANK]
+    parts = [f"{_time(bars[0].p50_us)} to encode a behaviour" for bars in steps[:1]]
+    if RERANK in groups:
+        parts.append(f"{_time(groups[RERANK][0].p50_us)} to re-rank a list")
+    return ", ".join(parts)
 
 
 def _machine(document: Bench) -> str:
