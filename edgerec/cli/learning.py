@@ -197,8 +197,8 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
 )
 @click.option(
     "--models",
-    help="Names of the models to train, separated by commas. The model dlcm is always added. Default: all models that "
-    "`edgerec train --help` lists.",
+    help="Names of the models to train, separated by commas. The model dlcm is always added. Default: those of "
+    "Table 2 of the paper, and crban_plus.",
 )
 @config_option("training settings, as for `edgerec train`. A table [models.NAME] sets them for one model only.")
 @split_option(["validation", "test"], "Split of the samples to evaluate on.")
