@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sqlite3
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -211,18 +209,20 @@ def test_wrong_events_are_refused_as_a_whole(app: FastAPI) -> None:
 
 
 def test_an_event_that_cannot_be_stored_is_reported_again_and_none_twice(app: FastAPI, sessions: Sessions) -> None:
-    """Another process locks the file of the store. `shown` is not stored, `exposed` is."""
+    """SQLite refuses to write for a while. `shown` is not stored, `exposed` is."""
     document = begun(app)
     session = sessions.get(document["session"])
     events = seen(document["buckets"]["A"]["order"][:2])
     body = {"session": document["session"], "bucket": "A", "events": events}
-    with contextlib.closing(sqlite3.connect(session._folder / "A.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        answer = call(app, "/api/events", body)
-        other.execute("ROLLBACK")
+    store = session.feeds["A"]._store
+    with store._database.lock:
+        store._database._connection.execute("PRAGMA query_only = 1")
+    answer = call(app, "/api/events", body)
+    with store._database.lock:
+        store._database._connection.execute("PRAGMA query_only = 0")
     assert (answer.status, answer.json) == (503, {"error": STORE_FAULT, "told": 2})
     assert call(app, "/api/events", {**body, "events": events[2:]}).status == 200
-    assert session.feeds["A"]._store.next_ordinal(EXPOSURE) == 2
+    assert store.next_ordinal(EXPOSURE) == 2
 
 
 def test_a_session_that_fails_half_way_leaves_nothing_behind(
