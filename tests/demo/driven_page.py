@@ -31,12 +31,14 @@ class DrivenPage:
         url: the URL of the demo.
         messages: what the console and uncaught exceptions said.
         beyond: requests to other addresses than that of the demo.
+        reported: the events that the page reported, each with its bucket.
     """
 
     page: Any
     url: str
     messages: list[str] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
+    reported: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def open(cls, browser: Any, url: str, *, size: dict[str, int] = PHONE, **more: Any) -> DrivenPage:
@@ -46,14 +48,18 @@ class DrivenPage:
         opened = cls(context.new_page(), url)
         opened.page.on("console", lambda message: opened.messages.append(message.text))
         opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
-        opened.page.on("request", lambda request: opened._note(request.url))
+        opened.page.on("request", lambda request: opened._note(request))
         opened.page.goto(url)
         opened.page.wait_for_selector("body[data-ready]")
         return opened
 
-    def _note(self, url: str) -> None:
-        if not url.startswith(self.url):
-            self.beyond.append(url)
+    def _note(self, request: Any) -> None:
+        if not request.url.startswith(self.url):
+            self.beyond.append(request.url)
+        elif request.url.endswith("/api/events"):
+            self.reported += [
+                {"bucket": request.post_data_json["bucket"], **event} for event in request.post_data_json["events"]
+            ]
 
     def order(self, bucket: str = "B") -> list[str]:
         """Return the items of a bucket in the order in which the page shows them."""

@@ -52,7 +52,7 @@ def test_a_missing_package_is_named(
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else find(name))
     line = error_line(edgerec_here("demo", *more, cwd=tmp_path))
-    assert line == f"edgerec: {package} is not installed: run pip install '.[all]' in EdgeRec's folder"
+    assert line == f"edgerec: {package} is not installed: run pip install 'edgerec[all]'"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,6 +15,8 @@ from tests.reports.conftest import browser
 __all__ = ["browser"]
 
 pytestmark = pytest.mark.slow
+B = ".phone[data-bucket=B]"
+FOCUSED = "document.activeElement.closest('.card')?.dataset.item"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,113 @@ def test_a_reset_begins_with_a_new_user(browser: Any, url: str) -> None:
     page.wait_until(f"document.body.dataset.ready != '{ready}'")
     assert page.reranks() == 1
     assert page.messages == []
+    page.close()
+
+
+def test_a_reset_just_after_the_way_back_is_not_measured_as_a_tap(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url)
+    ready = page.page.evaluate("document.body.dataset.ready")
+    page.page.locator(f'{B} .card[data-item="{page.in_view()[0]}"] .open').tap()
+    page.page.evaluate(f"document.querySelector('{B} .back').click(); document.getElementById('reset').click()")
+    page.wait_until(f"document.body.dataset.ready != '{ready}'")
+    page.page.wait_for_timeout(300)
+    assert page.page.evaluate(MEASURED) == []
+    page.close()
+
+
+def test_another_tab_ends_the_exposures_and_stops_the_clock_of_an_open_item(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url)
+    page.swipe(120)
+    page.page.locator("[data-tab=A]").tap()
+    page.page.wait_for_timeout(300)
+    ended = [event for event in page.reported if event["what"] == "exposed" and event["bucket"] == "B"]
+    assert len(ended) >= 4
+    assert {event["scrolls"] for event in ended} >= {1}
+    assert all(event["speed"] is not None and event["speed"] < 50 for event in ended)
+    assert page.page.locator("#fault").is_hidden()
+
+    item = page.in_view("A")[0]
+    page.page.locator(f'.phone[data-bucket=A] .card[data-item="{item}"] .open').tap()
+    page.page.locator("[data-tab=B]").tap()
+    page.page.wait_for_timeout(3000)
+    page.page.locator("[data-tab=A]").tap()
+    page.page.locator(".phone[data-bucket=A] .back").tap()
+    page.page.wait_for_timeout(300)
+    left = next(event for event in page.reported if event["what"] == "left")
+    assert left["item"] == item
+    assert left["seconds"] < 3
+    assert page.messages == []
+    page.close()
+
+
+def test_the_keyboard_reaches_only_what_can_be_seen_and_keeps_its_place(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url, size=WIDE)
+    first, second, third = page.in_view()[:3]
+    page.page.locator(f'{B} .card[data-item="{second}"] .open').focus()
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector(f"{B} .sheet:not([hidden])")
+    title = page.page.locator(f'{B} .card[data-item="{second}"] b').text_content()
+    assert page.page.locator(f"{B} .sheet").get_attribute("aria-label") == title
+    for _ in range(20):
+        page.page.keyboard.press("Shift+Tab")
+        assert not page.page.evaluate(f"document.querySelector('{B} .feed').contains(document.activeElement)")
+    page.page.locator(f"{B} .back").focus()
+    page.page.keyboard.press("Escape")
+    assert page.page.evaluate(FOCUSED) == second
+    opened = [event["item"] for event in page.reported if event["what"] == "clicked"]
+    assert opened == [second]
+
+    page.page.locator(f'{B} .card[data-item="{first}"] .remove').focus()
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector(f'{B} .card[data-item="{first}"]', state="detached")
+    assert page.page.evaluate(FOCUSED) == second
+    assert third in page.order()
+    page.close()
+
+
+def test_the_end_of_the_page_reports_the_open_item(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url)
+    page.page.locator(f'{B} .card[data-item="{page.in_view()[0]}"] .open').tap()
+    page.page.wait_for_selector(f"{B} .sheet:not([hidden])")
+
+    def again() -> None:
+        page.page.reload()
+        page.page.wait_for_selector("body[data-ready]")
+
+    page.repeat(again, until="document.getElementById('why').textContent == 'You came back from an item'")
+    page.close()
+
+
+def test_late_answers_move_no_seen_card_and_hide_no_newer_re_rank(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url)
+    held: list[Any] = []
+    page.page.route("**/api/looked-at", lambda route: held.append(route) if not held else route.continue_())
+    first, second = page.in_view()[:2]
+    page.visit(first)
+    page.repeat(lambda: page.page.wait_for_timeout(50), until=f"{MEASURED}.length == 1")
+    page.page.wait_for_timeout(800)
+    assert len(held) == 1
+    answer = held[0].fetch()
+    page.visit(second)
+    page.page.wait_for_timeout(1500)
+    newer = page.page.locator("#looked").inner_html()
+    held[0].fulfill(response=answer)
+    page.page.wait_for_timeout(300)
+    assert page.page.locator("#looked").inner_html() == newer
+
+    calls: list[Any] = []
+    page.page.route("**/api/events", lambda route: calls.append(route))
+    page.visit(second, actions=0)
+    page.swipe(420)
+    page.page.wait_for_timeout(500)
+    before, seen = page.order(), page.in_view()
+    place = max(map(before.index, seen)) + 1
+    page.page.unroute("**/api/events")
+    for route in calls:
+        route.continue_()
+    page.wait_until(f"{MEASURED}.length == 3")
+    assert page.order()[:place] == before[:place]
+    assert page.order() != before
     page.close()
 
 

@@ -101,7 +101,7 @@ PROOFS = {
         "-m tests.proof.patch_kills",
     ),
     "demo": Proof(
-        "in `edgerec demo`, a tap moves unseen cards at once, and the page asks only its own address; --picture FILE.png",
+        "in `edgerec demo`, a tap moves unseen cards at once, and the page asks only its own address; --picture FILE",
         "-m tests.proof.demo",
     ),
     "wheel": Proof(
