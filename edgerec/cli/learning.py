@@ -28,6 +28,7 @@ from edgerec.cli.options import (
 )
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
+from edgerec.core.console import log
 from edgerec.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -183,6 +184,12 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
 
     document = run_evaluation(load_run(run), opened, split=split, oracle=reached)
     emit(document, as_json=as_json, table=evaluation_table(document))
+    served = document["baselines"]["base_order"]
+    if document["gauc"] <= served:
+        log(
+            f"evaluate: the model is not better than the served order (GAUC {served:.4f}): it has too few requests, "
+            "its features say too little, or it needs other settings (docs/training.md)"
+        )
 
 
 @click.command()

@@ -105,6 +105,7 @@ def _document(feed: Feed, choice: Choice, out: Path) -> dict[str, Any]:
         "check": [printable(each) for each in (*unsure, *feed.checks, *choice.checks)],
         "next": [
             shlex.join(["python", str(out / SCRIPT), str(files.impressions.path.parent), "LOGS"]),
+            "edgerec check LOGS",
             f"edgerec samples LOGS --out SAMPLES{candidates}",
         ],
     }

@@ -102,7 +102,7 @@ def read_result(path: Path) -> AbTest | Bench:
         FormatError: the file does not exist or cannot be read, is no such result, or a field is invalid.
     """
     if not path.exists():
-        raise FormatError(f"picture: {path} does not exist: give ab_test.json of `edgerec abtest`, or a document of bench")
+        raise FormatError(f"picture: {path} does not exist: give a result of `edgerec abtest` or `edgerec bench`")
     raw = read_object(path)
     kind = None if raw is None else raw.get("kind")
     if kind not in (AB_TEST, BENCH):
