@@ -28,7 +28,6 @@ from edgerec.cli.options import (
 )
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
-from edgerec.core.console import log
 from edgerec.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -186,6 +185,8 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
     emit(document, as_json=as_json, table=evaluation_table(document))
     served = document["baselines"]["base_order"]
     if document["gauc"] <= served:
+        from edgerec.core.console import log
+
         log(
             f"evaluate: the model is not better than the served order (GAUC {served:.4f}): it has too few requests, "
             "its features say too little, or it needs other settings (docs/training.md)"

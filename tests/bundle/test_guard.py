@@ -60,7 +60,12 @@ def test_a_model_that_crashes_mnn_is_an_error_of_one_line_in_every_command(
 ) -> None:
     """`verify` runs in a process of its own, so the test also sees what the crashed process itself prints."""
     logs = [samples_path.with_name("logs")]
-    more = {"replay": logs, "explain": logs, "kit": ["--out", tmp_path / "kit.tar.gz"]}.get(command[0], [])
+    more = {
+        "replay": logs,
+        "explain": logs,
+        "demo": ["--catalogue", *logs, "--port", "0", "--no-browser"],
+        "kit": ["--out", tmp_path / "kit.tar.gz"],
+    }.get(command[0], [])
     run = edgerec if command == ("verify",) else edgerec_here
     done = run(*command, forged, *more)
     if command in WITHOUT_MODELS:

@@ -41,6 +41,7 @@ def run(title: str, names: dict[str, Any] | None = None, page: str = PAGE) -> di
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_the_example_from_logs_to_the_device_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
