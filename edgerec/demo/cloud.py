@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.served_values import DefaultServedValues
-from edgerec.cloud.service import FeedService, UnknownItemsError
+from edgerec.cloud.service import FeedService
+from edgerec.cloud.service_pages import ServicePages
 from edgerec.cloud.start import open_service
 from edgerec.cloud.versions import Versions, open_version
-from edgerec.core.errors import EdgeRecError, RefusedError, TransportError, first_line
-from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_rows import LogBatch
-from edgerec.paging.page import Page, PageRequest
 from edgerec.paging.transport import Transport
 from edgerec.simulation.closed_loop.read_world import read_world
 from edgerec.simulation.closed_loop.recall import SimulatedRecall
 
 
-class ServiceTransport:
+class ServiceTransport(ServicePages):
     """Implements `Transport` with a service of this process. Threads may share an instance.
 
     The service learns from the log rows of devices, which are then forgotten.
     """
 
     def __init__(self, service: FeedService) -> None:
-        self._service = service
+        super().__init__(service)
         specs = [version.spec for version in service.versions]
         self._tables = LogTables(specs, service.catalogue.ids)
-
-    def page(self, request: PageRequest) -> Page:
-        """Return the next items of a user's feed."""
-        try:
-            return self._service.page(request)
-        except EdgeRecError as error:
-            raise TransportError(first_line(error)) from error
-
-    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
-        """Return these items in this order."""
-        try:
-            return self._service.items(version_id, item_ids)
-        except UnknownItemsError as error:
-            raise RefusedError(first_line(error)) from error
-        except EdgeRecError as error:
-            raise TransportError(first_line(error)) from error
 
     def send(self, batch: LogBatch) -> None:
         """Let the service learn from a batch. A wrong row is an InputError, so the client drops only this row."""

@@ -10,19 +10,18 @@ from edgerec.cloud.catalogue import Catalogue
 from edgerec.cloud.log_rows import LogTables
 from edgerec.cloud.served_values import DefaultServedValues
 from edgerec.cloud.service import FeedService
+from edgerec.cloud.service_pages import ServicePages
 from edgerec.cloud.versions import ServedVersion, Versions
-from edgerec.core.errors import EdgeRecError, TransportError, first_line
+from edgerec.core.errors import TransportError
 from edgerec.data.schema import ITEM_ID, KIND, TIME, USER_ID
-from edgerec.paging.items import ItemBatch
 from edgerec.paging.log_rows import LogBatch
-from edgerec.paging.page import Page, PageRequest
 from edgerec.simulation.closed_loop.loop_world import LoopWorld
 from edgerec.simulation.closed_loop.recall import DELETE_REASON, SimulatedRecall
 
 _LEARNT = (USER_ID, TIME, KIND, ITEM_ID, DELETE_REASON)
 
 
-class LocalCloud:
+class LocalCloud(ServicePages):
     """Implements `Transport` with a service of this process.
 
     Args:
@@ -37,22 +36,8 @@ class LocalCloud:
         specs = [version.spec for version in versions]
         self._tables = LogTables(specs, items.ids) if keep else None
         self._recall = SimulatedRecall(world)
-        self._service = FeedService(items, versions, self._recall, DefaultServedValues(specs, items))
+        super().__init__(FeedService(items, versions, self._recall, DefaultServedValues(specs, items)))
         self._batches: list[LogBatch] = []
-
-    def page(self, request: PageRequest) -> Page:
-        """Return the next items of a user's feed."""
-        try:
-            return self._service.page(request)
-        except EdgeRecError as error:
-            raise TransportError(first_line(error)) from error
-
-    def items(self, version_id: str | None, item_ids: Sequence[int]) -> ItemBatch:
-        """Return these items in this order."""
-        try:
-            return self._service.items(version_id, item_ids)
-        except EdgeRecError as error:
-            raise TransportError(first_line(error)) from error
 
     def send(self, batch: LogBatch) -> None:
         """Let the recall learn from the behaviours of a batch, without the tables that the server makes."""
