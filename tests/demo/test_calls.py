@@ -78,7 +78,7 @@ def test_a_tap_moves_unseen_cards_of_b_and_none_of_a(app: FastAPI) -> None:
     orders = {}
     for bucket in "AB":
         before = document["buckets"][bucket]["order"]
-        assert len(before) == 30
+        assert len(before) >= 30  # All of them, if the small world has fewer than the client asks for.
         report(app, document, bucket, *seen(before[:10]))
         state = report(app, document, bucket, *opened(before[2]))
         assert state["order"][:10] == before[:10], "a card that was seen has moved"
