@@ -8,6 +8,7 @@ unpickled by a worker, after the worker has compared its installation with that 
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import pickle
@@ -62,12 +63,10 @@ class Cluster:
         context = pickle.dumps((function, _environment()))
         waiting: deque[Any] = deque()
         most, count_at = 1, 0.0
-        # The function may be large, so it is sent once. It is the result of a task of its own, and not scattered: the
-        # scheduler makes a result again if the worker that has it dies.
-        shared = self._submit(_same, context, key=f"{name}-function-{run}")
         try:
             for number, task in enumerate(tasks):
-                arguments = shared, pickle.dumps(task), installation()
+                # A task without dependencies waits at the scheduler until a thread is free, on whichever worker.
+                arguments = context, pickle.dumps(task), installation()
                 waiting.append(self._submit(_call, *arguments, key=f"{name}-{run}-{number:05d}"))
                 if time.monotonic() >= count_at:
                     most, count_at = 2 * max(1, self._threads()), time.monotonic() + COUNT_S
@@ -77,7 +76,7 @@ class Cluster:
                 yield self._result(waiting.popleft())
         finally:
             with contextlib.suppress(Exception):  # The scheduler may be gone.
-                self._client.cancel([*waiting, shared])
+                self._client.cancel(list(waiting))
 
     def check_sees(self, folder: Path) -> None:
         """Check that the workers see `folder`, under the same path.
@@ -221,7 +220,7 @@ def open_cluster(address: str) -> Iterator[Cluster]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out the log lines and warnings of dask: a fault is one line, and `check_installations` compares more."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.core")]
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.core", "asyncio")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
@@ -230,16 +229,13 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", module="distributed")
             yield
     finally:
+        gc.collect()  # asyncio logs an exception that nobody read when the object that has it is deleted.
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
 def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _is_file(path: str) -> bool:
