@@ -37,6 +37,7 @@ from edgerec.cli.replaying import replay
 from edgerec.cli.starting import init
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.cli.versions import versions
+from edgerec.core.plugins import before_import
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,4 +116,6 @@ bench.add_command(bench_train)
 
 def main() -> None:
     """Run the command line. An expected error becomes one line on stderr and exit code 1."""
+    # Models of other packages import TensorFlow, often before the command does, and so with its messages.
+    before_import["edgerec.models"] = import_tensorflow
     run(cli)

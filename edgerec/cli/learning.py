@@ -9,7 +9,6 @@ import click
 
 from edgerec.cli.command import need
 from edgerec.cli.options import (
-    BY_SIZE,
     FOLDER_OR_URL,
     PATH,
     ModelOption,
@@ -18,6 +17,7 @@ from edgerec.cli.options import (
     config_default,
     config_option,
     document_option,
+    epochs_option,
     force_option,
     json_option,
     oracle_logs_option,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @out_option("run")
 @config_option("training settings (docs/training.md). The options below replace its values.")
 @click.option("--model", cls=ModelOption)
-@click.option("--epochs", type=int, help=f"Maximum number of epochs. {config_default(BY_SIZE)}")
+@epochs_option
 @batch_size_option
 @click.option(
     "--seed",
@@ -209,6 +209,7 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
     "Table 2 of the paper, and crban_plus.",
 )
 @config_option("training settings, as for `edgerec train`. A table [models.NAME] sets them for one model only.")
+@epochs_option
 @split_option(["validation", "test"], "Split of the samples to evaluate on.")
 @click.option("--peers", is_flag=True, help="Also train LightGBM, on the inputs of crban_plus.")
 @click.option(
@@ -227,6 +228,7 @@ def ablate(
     seeds: int,
     models: str | None,
     config: Path | None,
+    epochs: int | None,
     split: str,
     peers: bool,
     oracle: bool,
@@ -249,7 +251,7 @@ def ablate(
     from edgerec.model.ablation.config import load_ablation
 
     names = [name.strip() for name in models.split(",")] if models else None
-    settings = load_ablation(config, models=names, seeds=seeds, trees=peers)
+    settings = load_ablation(config, models=names, seeds=seeds, epochs=epochs, trees=peers)
     check_output(
         out, force=force, kind="ablation", inputs=[each for each in (samples, config, logs) if isinstance(each, Path)]
     )

@@ -118,6 +118,7 @@ def config_default(value: object) -> str:
 
 
 BY_SIZE = "by the size of the samples (docs/training.md)"
+epochs_option = click.option("--epochs", type=int, help=f"Maximum number of epochs. {config_default(BY_SIZE)}")
 batch_size_option = click.option(
     "--batch-size", type=int, help=f"Number of requests in each training step. {config_default(BY_SIZE)}"
 )

@@ -15,6 +15,9 @@ from edgerec.core.errors import EdgeRecError, PluginError, first_line
 
 T = TypeVar("T")
 
+before_import: dict[str, Callable[[], None]] = {}
+"""What is called before an entry point is imported, by the group of entry points. The command line sets it."""
+
 
 def plugin_names(group: str) -> list[str]:
     """Return the names of the entry points of `group`, in order. Nothing is imported."""
@@ -75,6 +78,8 @@ def load_plugin(group: str, name: str) -> object | None:
         )
     for point in points:
         try:
+            if group in before_import:
+                before_import[group]()
             found: object = point.load()
         # The module of another package may raise any error while it is imported, and may even try to end the process.
         except (Exception, SystemExit) as error:

@@ -5,6 +5,7 @@ The choice depends only on the configuration and the samples, so a resumed train
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ EPOCHS = 6
 """Number of epochs for fewer requests than `OWN_EPOCHS_FROM`."""
 OWN_EPOCHS_FROM = 8_000
 """From this number of requests on, small samples get the number of epochs of the model (`Model.small_epochs`)."""
+FEW_STEPS = 20
+"""A model hardly learns in an epoch with fewer training steps."""
 RARE = 10
 """An item with fewer training exposures counts as new."""
 UNKNOWN_RATES = (0.05, 0.95)
@@ -98,6 +101,22 @@ def describe(config: TrainConfig, resolved: ResolvedConfig, samples: Samples) ->
     ]
     requests = sample_size(resolved, samples).requests
     return f"{requests:,} training requests in an epoch: {', '.join(chosen)}" if chosen else None
+
+
+def large_batches(config: TrainConfig, samples: Samples) -> str | None:
+    """Return a warning if the batches that the user chose are so large that an epoch has few steps, else None."""
+    if config.batch_size is None:
+        return None
+    split = samples.head.splits[TRAIN]
+    requests = split.pages if config.one_per_page else split.requests
+    steps, default = math.ceil(requests / config.batch_size), _batch_size(requests)
+    if steps >= FEW_STEPS or config.batch_size <= default:
+        return None
+    return (
+        f"train: batch_size {config.batch_size} is too large for {requests:,} requests: an epoch has only "
+        f"{steps} training {'step' if steps == 1 else 'steps'}, in which a model learns little: leave batch_size out "
+        f"(then it is {default}), or make it smaller"
+    )
 
 
 def share_of_new_items(samples: Samples) -> float:

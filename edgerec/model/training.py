@@ -19,7 +19,7 @@ from edgerec.data.samples import TRAIN, VALIDATION, Requests, Samples
 from edgerec.model.baselines import exposed
 from edgerec.model.checkpoints import follow, work_folder
 from edgerec.model.config import TrainConfig
-from edgerec.model.defaults import describe, resolve
+from edgerec.model.defaults import describe, large_batches, resolve
 from edgerec.model.finishing import publish_run
 from edgerec.model.further import continued, read_start
 from edgerec.model.input_pipeline import epoch
@@ -121,6 +121,8 @@ def train(
         # Wait here, so that no worker writes to the work folder before all workers have read it.
         team.barrier()
         if team.chief and (line := describe(given, config, samples)):
+            log(line)
+        if team.chief and (line := large_batches(given, samples)):
             log(line)
         board = Board(tensorboard if team.chief else None)
         with team.collective(), graphs_of(model):

@@ -210,10 +210,11 @@ class TrainingLoop:
         compiles = (
             ", with XLA: each new shape of batch is compiled, so the first epoch takes longer" if self.xla else ""
         )
+        continues = f"continues after epoch {after}, " if after else ""
         return (
             f"train {config.model}: {self.model.count_params():,} parameters; {split.requests:,} requests with "
-            f"{split.exposures:,} exposures{per_page}; {f'continues after epoch {after}, ' if after else ''}at most "
-            f"{config.epochs} epochs of {self._steps:,} steps; {where}{compiles}"
+            f"{split.exposures:,} shown candidates{per_page}; {continues}at most {config.epochs} epochs of "
+            f"{self._steps:,} steps; {where}{compiles}"
         )
 
 

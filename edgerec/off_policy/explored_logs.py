@@ -61,7 +61,7 @@ def read_orders(logs: LogsFolder) -> pl.DataFrame:
     if not requests[PROPENSITIES].count():
         raise LogsError(
             f"logs: {logs.path} has no {PROPENSITIES}: explore was never on: set ClientConfig(explore=...) and collect "
-            "new logs (docs/off-policy.md)"
+            "new logs, or simulate some with `edgerec abtest --logs` and a bucket that explores (docs/off-policy.md)"
         )
     requests = requests.filter(pl.col(OUTCOME) == REORDERED)
     if not requests[PROPENSITIES].count():

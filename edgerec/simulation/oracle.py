@@ -52,7 +52,7 @@ def _category(samples: Samples) -> int:
             return index
     raise InputError(
         f"oracle: samples {samples.head.name!r} are not from simulated logs (no embedding reads the column "
-        f"{CATEGORY!r}): leave --oracle out"
+        f"{CATEGORY!r}). Only a simulation knows the true click probabilities: leave --oracle out"
     )
 
 
@@ -84,8 +84,8 @@ class Truth:
         if not self._files:
             fault = f"has no files in {TRUTH}/requests" if logs.is_dir() else "is not a folder"
             raise LogsError(
-                f"oracle: {logs} {fault}: give the folder that `edgerec simulate` wrote with --logs, or leave "
-                "--oracle out"
+                f"oracle: {logs} {fault}: give the folder that `edgerec simulate` wrote with --logs, because only a "
+                "simulation knows the true click probabilities, or leave --oracle out"
             )
 
     def probabilities(self, requests: Requests) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from edgerec.explanation.sentences import behaviour_sentence, candidate_sentence
 from edgerec.explanation.words import actions_in_words, ago
 from edgerec.features.behaviours import EXPOSURE, PAGE_VIEW
 from edgerec.features.spec import table1
+from edgerec.reports.explanation.rows import explained_candidates
 
 
 def test_only_what_happened_is_said() -> None:
@@ -64,6 +65,15 @@ def candidate(**changes: Any) -> dict[str, Any]:
 
 def sentence(**changes: Any) -> str:
     return candidate_sentences(candidate(**changes), BEHAVIOURS, GROUPS, candidates=50)
+
+
+def test_clicked_candidates_are_explained_first() -> None:
+    clicked = [False, None, True, False, True]
+    document = {
+        "candidates": [{"rank": rank, "clicked": each} for rank, each in enumerate(clicked)],
+        "shown": [0, 1, 2, 4],
+    }
+    assert [one["rank"] for one in explained_candidates(document)] == [2, 4, 0, 1]
 
 
 def test_a_sentence_says_where_the_candidate_would_be() -> None:

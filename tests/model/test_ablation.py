@@ -204,6 +204,8 @@ def test_a_model_may_have_its_own_settings(tmp_path: Path) -> None:
     # DLCM is always added, because the others are compared to it.
     assert {name: (one.units, one.epochs) for name, one in found.configs.items()} == {"dlcm": (8, 5), "crban": (8, 3)}
     assert list(load_ablation(None).configs) == list(MODELS)
+    # The option --epochs replaces the epochs of all models.
+    assert {one.epochs for one in load_ablation(file, models=["crban"], epochs=1).configs.values()} == {1}
 
 
 @pytest.mark.parametrize(

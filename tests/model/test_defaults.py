@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from edgerec.core.errors import ConfigurationError
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
 from edgerec.model.config import ResolvedConfig, TrainConfig, check_config
-from edgerec.model.defaults import SampleSize, choose, describe, resolve, share_of_new_items
+from edgerec.model.defaults import SampleSize, choose, describe, large_batches, resolve, share_of_new_items
 
 BY_SIZE = [name for name, field in TrainConfig.model_fields.items() if field.default is None and name != "listwise"]
 
@@ -60,6 +60,17 @@ def test_settings_of_the_user_are_kept_and_the_others_follow_them() -> None:
     assert (found.batch_size, found.unknown_rate, found.compiled) == (7, 0.5, True)
     every = {name: getattr(found, name) for name in TrainConfig.model_fields}
     assert choose(TrainConfig(**every), SampleSize(1_000_000)).model_dump() == every
+
+
+def test_batches_that_leave_few_steps_are_a_warning_unless_they_are_chosen_by_size(samples: Samples) -> None:
+    pages = samples.head.splits[TRAIN].pages
+    assert 20 <= pages < 640
+    assert large_batches(TrainConfig(), samples) is None
+    assert large_batches(TrainConfig(batch_size=32), samples) is None
+    warning = large_batches(TrainConfig(batch_size=512), samples)
+    assert warning is not None
+    assert f"512 is too large for {pages:,} requests: an epoch has only {-(-pages // 512)} training step" in warning
+    assert "leave batch_size out (then it is 32)" in warning
 
 
 def test_xla_is_used_if_the_planned_training_is_long() -> None:

@@ -139,11 +139,13 @@ def test_training_logs_its_sizes_before_the_first_step(
     config = TrainConfig(**{**TINY.model_dump(exclude={"gain"}), "compiled": compiled})
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
-    chosen, line = capsys.readouterr().err.splitlines()
+    chosen, warning, line = capsys.readouterr().err.splitlines()
     split = samples.head.splits[TRAIN]
+    assert warning.startswith(f"train: batch_size {config.batch_size} is too large for {split.pages:,} requests: ")
     assert chosen == f"{split.pages:,} training requests in an epoch: gain 1.0"
     assert line.startswith(f"train {config.model}: ")
-    assert f" parameters; {split.requests:,} requests with {split.exposures:,} exposures; at most 2 epochs of " in line
+    counts = f"{split.requests:,} requests with {split.exposures:,} shown candidates"
+    assert f" parameters; {counts}; at most 2 epochs of " in line
     assert "thread" in line or "GPU" in line
     assert line.endswith(", with XLA: each new shape of batch is compiled, so the first epoch takes longer") == compiled
 

@@ -213,6 +213,7 @@ def test_damaged_columns_are_one_line(column: str, value: Any, text: str, logs: 
     ("how", "text"),
     [
         (lambda table: table.drop("propensities"), "explore was never on: set ClientConfig(explore=...)"),
+        (lambda table: table.drop("propensities"), "or simulate some with `edgerec abtest --logs`"),
         (lambda table: table.with_columns(propensities=pl.lit(None)), "explore was never on"),
         (lambda table: table.with_columns(outcome=pl.lit("shadow")), "requests.outcome should be 'reordered'"),
         (lambda table: table.with_columns(propensities=pl.lit("x")), "propensities should be List(Float64); received"),

@@ -297,6 +297,23 @@ def test_checks_that_fail_are_warnings_at_the_top() -> None:
     assert any("CTR: 9.1 %" in line for line in terminal(broken, 120))
 
 
+def test_a_test_of_few_users_says_that_they_are_too_few_and_which_effect_it_finds() -> None:
+    document = ab_test_document()
+    for bucket in document["buckets"].values():
+        bucket["users"] = 200
+    assert block_of(document, "warnings") is None
+    next(iter(document["buckets"].values()))["users"] = 199
+    document["uplift"]["click"]["ci95"] = [0.0, 0.21]
+    found = block_of(document, "warnings")
+    assert found is not None
+    [warning] = found.items
+    assert warning.startswith("199 users in a bucket are too few for a conclusion")
+    # 1.1 ** 1.43 - 1: the interval is 1.1 times and 1 / 1.1 times the mean.
+    assert "finds a rise of CLICK only from about 15 % on" in warning
+    document["uplift"]["click"]["ci95"] = None
+    assert "finds a rise" not in block_of(document, "warnings").items[0]  # type: ignore[union-attr]
+
+
 def test_users_who_planned_no_session_have_a_row_and_are_explained() -> None:
     document = ab_test_document(design="split")
     block = block_of(document, "activity")

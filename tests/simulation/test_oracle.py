@@ -111,5 +111,7 @@ def test_a_damaged_truth_is_refused(folder: Path, samples: Samples, tmp_path: Pa
 def test_samples_that_are_not_simulated_are_refused(tmp_path: Path) -> None:
     write_logs(make_logs(), tmp_path / "logs")
     other = write_samples(tmp_path / "logs", tmp_path / "samples", limits={"candidates": 10})
-    with pytest.raises(InputError, match=r"are not from simulated logs .*leave --oracle out"):
+    with pytest.raises(
+        InputError, match=r"are not from simulated logs .*Only a simulation knows the true .*leave --oracle out"
+    ):
         oracle(other, tmp_path / "logs", split=TEST)

@@ -18,9 +18,9 @@ from edgerec.reports.explanation.rows import (
     REASON_HEADS,
     behaviour_rows,
     candidate_rows,
+    explained_candidates,
     reason_rows,
     request_rows,
-    shown_candidates,
 )
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ def explanation_table(document: Mapping[str, Any]) -> Group:
 
 
 def _reasons(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Yield why each candidate is where it is."""
-    for candidate in shown_candidates(document):
+    """Yield why each candidate is where it is. Clicked candidates come first."""
+    for candidate in explained_candidates(document):
         rows = reason_rows(document, candidate)
         yield ""
-        yield Text(shown(candidate["sentence"]))
+        clicked = " The user clicked it." if candidate["clicked"] else ""
+        yield Text(shown(f"{candidate['sentence']}{clicked}"))
         if rows:
             yield Padding(table_of(REASON_HEADS, rows, texts=5), (0, 0, 0, 4))

@@ -11,6 +11,15 @@ from rich.table import Table
 from edgerec.cli.output import scalars, table_of
 from edgerec.reports.ablation.table import columns_of, table_rows
 
+_BASELINES = {
+    "random": "a random order",
+    "base_order": "the served order",
+    "last_category": "the category of the last page-view first",
+    "truth": "the true click probabilities: no model can be better",
+}
+"""What baselines are. The name of the best single number is not fixed."""
+SAME = 5e-5
+"""Two GAUC that differ by less are shown as equal."""
 _FIGURES = (
     ("AUC", "auc"),
     ("NDCG@5", "ndcg@5"),
@@ -60,11 +69,20 @@ def baselines_table(document: Mapping[str, Any]) -> Table:
 
 def _baseline_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the table rows that describe the split, and those with the GAUC of the baselines."""
-    size = f"{document['requests']:,} requests, {document['impressions']:,} impressions"
+    size = f"{document['requests']:,} requests with {document['impressions']:,} shown candidates"
+    found = document["baselines"]
     return [
         ("split", f"{document['split']}: {size}"),
-        *((f"GAUC of {name}", f"{value:.4f}") for name, value in document["baselines"].items()),
+        *((f"GAUC of {name}", f"{value:.4f}  ({_baseline(name, found)})") for name, value in found.items()),
     ]
+
+
+def _baseline(name: str, found: Mapping[str, float]) -> str:
+    """Return what a baseline is."""
+    if name in _BASELINES:
+        return _BASELINES[name]
+    same = abs(found[name] - found["base_order"]) < SAME
+    return "the best number of an item" + (", as good as the served order: probably its score" if same else "")
 
 
 def ablation_table(document: Mapping[str, Any]) -> Table:

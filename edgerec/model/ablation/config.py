@@ -37,7 +37,12 @@ class AblationConfig:
 
 
 def load_ablation(
-    path: Path | None, *, models: Sequence[str] | None = None, seeds: int = 3, trees: bool = False
+    path: Path | None,
+    *,
+    models: Sequence[str] | None = None,
+    seeds: int = 3,
+    epochs: int | None = None,
+    trees: bool = False,
 ) -> AblationConfig:
     """Read a TOML file with the settings of a training and, in tables ``[models.NAME]``, those of single models.
 
@@ -45,6 +50,7 @@ def load_ablation(
         path: path of the file; None uses the defaults.
         models: names of the models to train; default: all. DLCM is always added, because the others are compared to it.
         seeds: number of seeds. They are 1, 2, ..., `seeds`.
+        epochs: maximum number of epochs of every model; default: that of the file.
         trees: whether the table includes LightGBM.
 
     Raises:
@@ -67,8 +73,9 @@ def load_ablation(
         raise ConfigurationError(f"ablate: --seeds should be at least 1; received {seeds}")
     wanted = {*(models or MODELS), "dlcm"}
     chosen = [name for name in model_names() if name in wanted]
+    given = {} if epochs is None else {"epochs": epochs}
     configs = {
-        name: check_config({**settings, **own.get(name, {}), "model": name}, where=f"{where}, {name}")
+        name: check_config({**settings, **own.get(name, {}), **given, "model": name}, where=f"{where}, {name}")
         for name in chosen
     }
     return AblationConfig(configs, tuple(range(1, seeds + 1)), trees)

@@ -1,24 +1,51 @@
-"""The reasons not to trust a test: numbers of users that the split cannot give, and false differences of A/A tests."""
+"""The reasons not to trust a test: too few users, numbers of users that a split cannot give, and false A/A tests."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgerec.reports.block import Block
 from edgerec.reports.cells import p_value
 from edgerec.reports.metrics import in_order, metric
+from edgerec.reports.uplift import Uplift, read_uplift
 
 _ALARM = 0.001
 """Checks with a smaller p-value raise an alarm. 0.05 would raise one in every twentieth correct test."""
 _LEVEL = 0.05
 _SIGMAS = 4.0
+_FEW_USERS = 200
+"""With fewer users in a bucket, p-values may be wrong. A/A tests of 133 users found that (docs/experiments.md)."""
+_FOUND = (1.960 + 0.842) / 1.960
+"""An effect of this many half-widths of the 95 % interval is found in 80 % of tests (normal distribution)."""
 
 
 def warnings(document: Mapping[str, Any]) -> Block | None:
     """Return the block of warnings, or None if there are none."""
-    items = [*_sample_ratio(document.get("sample_ratio") or {}), *_aa(document.get("aa") or {})]
+    items = [*_few_users(document), *_sample_ratio(document.get("sample_ratio") or {}), *_aa(document.get("aa") or {})]
     return Block("warnings", "Warnings", items=items) if items else None
+
+
+def _few_users(document: Mapping[str, Any]) -> Iterator[str]:
+    users = min(bucket["users"] or 0 for bucket in document["buckets"].values())
+    if len(document["buckets"]) < 2 or users >= _FEW_USERS:
+        return
+    smallest = _smallest(read_uplift(document["uplift"].get(document["primary"])))
+    name = metric(document["primary"]).name
+    seen = "" if smallest is None else f" A test of this size finds a rise of {name} only from about {smallest} on."
+    yield (
+        f"{users} users in a bucket are too few for a conclusion, whatever the intervals say: with fewer than "
+        f"{_FEW_USERS}, p-values and intervals may be wrong.{seen} Use more --users."
+    )
+
+
+def _smallest(uplift: Uplift) -> str | None:
+    """Return the uplift that such a test finds in 80 % of cases, from the width of the interval."""
+    if uplift.ci95 is None or uplift.ci95[0] <= -1:
+        return None
+    low, high = (math.log1p(end) for end in uplift.ci95)
+    return f"{100 * math.expm1(_FOUND * (high - low) / 2):.0f} %"
 
 
 def _sample_ratio(found: Mapping[str, Any]) -> Iterator[str]:

@@ -11,9 +11,9 @@ from edgerec.reports.explanation.rows import (
     Document,
     behaviour_rows,
     candidate_rows,
+    explained_candidates,
     reason_rows,
     request_rows,
-    shown_candidates,
 )
 from edgerec.reports.page import render
 
@@ -29,7 +29,7 @@ def page(document: Document) -> str:
         plots=plots,
         facts=request_rows(document),
         chosen=document["request"]["chosen"],
-        candidates=[(one, reason_rows(document, one)) for one in shown_candidates(document)],
+        candidates=[(one, reason_rows(document, one)) for one in explained_candidates(document)],
         heads=CANDIDATE_HEADS,
         reason_heads=REASON_HEADS,
         rows=candidate_rows(document),

@@ -56,6 +56,11 @@ def shown_candidates(document: Document) -> list[Mapping[str, Any]]:
     return [document["candidates"][index] for index in document["shown"]]
 
 
+def explained_candidates(document: Document) -> list[Mapping[str, Any]]:
+    """Return the candidates to show, those that the user clicked first."""
+    return sorted(shown_candidates(document), key=lambda one: not one["clicked"])
+
+
 def candidate_rows(document: Document) -> list[tuple[str, ...]]:
     """Return a row for each candidate to show."""
     return [
