@@ -15,6 +15,8 @@ from edgerec.bench.plan import Plan
 from edgerec.core.errors import InputError
 from tests.command_line import document, edgerec_here, error_line
 
+RESULT = Path(__file__).parents[2] / "docs" / "results" / "bench.json"
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -51,14 +53,18 @@ def test_one_command_writes_all_files_and_could_replace_them(bundle_path: Path, 
     assert json.loads(pyperf.read_text())["metadata"]["edgerec_version_id"] == found["version_id"]
 
 
-@pytest.mark.parametrize("command", [["bench", "size"], ["bench", "report"]])
+@pytest.mark.parametrize("command", ["size", "report"])
 def test_a_page_without_plotly_names_the_small_extra(
-    command: list[str], bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "plotly" else find(name))
-    done = edgerec_here(*command, bundle_path, "--html", tmp_path / "page.html")
+    measured = bundle_path if command == "size" else RESULT
+    done = edgerec_here("bench", command, measured, "--html", tmp_path / "page.html")
     assert "plotly is not installed: run pip install 'edgerec[report]'" in error_line(done)
+    if command == "report":  # What is wrong with the file is said first.
+        nosuch = edgerec_here("bench", command, tmp_path / "nosuch", "--html", tmp_path / "page.html")
+        assert "nosuch" in error_line(nosuch)
 
 
 @pytest.mark.parametrize("rounds", ["0", "1000000000"])
