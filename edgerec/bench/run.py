@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edgerec.bench.announcement import announcement
 from edgerec.bench.children import environment_of_children, temporary_folder_of_children
 from edgerec.bench.cold import measure_cold
 from edgerec.bench.document import BenchDocument, Failure, Memory, Phase, Settings
@@ -15,7 +16,7 @@ from edgerec.bench.environment import environment, load, versions
 from edgerec.bench.memory import measure_memory
 from edgerec.bench.peers.numpy import ONE_THREAD
 from edgerec.bench.pinning import bound_to
-from edgerec.bench.plan import COLD, MEMORY, TIMED, Plan
+from edgerec.bench.plan import ALL, COLD, MEMORY, TIMED, Plan
 from edgerec.bench.process import Measured, measure_bundle, stage_of
 from edgerec.bench.rows import ratio_of, row_of
 from edgerec.bench.targets import judge
@@ -47,6 +48,8 @@ def run_bench(bundle: AnyPath, plan: Plan) -> BenchDocument:
         if plan.what in TIMED and plan.processes > plan.rounds:
             processes = counted(plan.rounds, "process", "processes")
             log(f"bench: {processes} instead of {plan.processes}, because each needs a round")
+        if plan.what == ALL:
+            log(announcement(plan))
         machine = environment()
         measured = []
         for number, rounds in enumerate(plan.shares):

@@ -134,11 +134,11 @@ def load_signing_key(path: Path) -> SigningKey:
         InputError: the file does not exist, it does not contain such a key, or the key is encrypted.
         MissingExtraError: cryptography is not installed.
     """
+    pem = _read_pem(path, "signing key")
     _need()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    pem = _read_pem(path, "signing key")
     if b"PRIVATE KEY" not in pem and b"PUBLIC KEY" in pem:
         raise InputError(f"signing key {path} should be a private key. Received: a public key; give its private key")
     if b"ENCRYPTED" in pem:
@@ -158,11 +158,11 @@ def load_public_key(path: Path) -> PublicKey:
         InputError: the file does not exist, or it does not contain such a key.
         MissingExtraError: cryptography is not installed.
     """
+    pem = _read_pem(path, "public key")
     _need()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    pem = _read_pem(path, "public key")
     take = "make a public key from the private key with openssl pkey -in KEY.pem -pubout"
     if b"PRIVATE KEY" in pem:
         raise InputError(f"public key {path} is a private key, which must not be on a device: {take}")

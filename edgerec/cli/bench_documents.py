@@ -34,9 +34,13 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
     A FILE can also be a document of `edgerec replay --out FILE`: the report then has its Table 3.
     """
     need("device", "numpy")
+    from edgerec.bench.report_documents import read_report_document
+
+    documents = [read_report_document(path) for path in files]
     if html is not None:
         need("report", "plotly", "jinja2")
     from edgerec.bench.outputs import check_different
+    from edgerec.cli.tables.bench_report import report_tables
     from edgerec.core.atomic import write_bytes
     from edgerec.reports.bench.markdown import check_markdown
     from edgerec.reports.bench.markdown import markdown as to_markdown
@@ -47,10 +51,6 @@ def bench_report(files: tuple[Path, ...], html: Path | None, markdown: Path | No
         check_page(html, force=force, inputs=files)
     if markdown is not None:
         check_markdown(markdown, force=force, inputs=files)
-    from edgerec.bench.report_documents import read_report_document
-    from edgerec.cli.tables.bench_report import report_tables
-
-    documents = [read_report_document(path) for path in files]
     if html is not None:
         from edgerec.reports.bench.page import page
 

@@ -50,7 +50,13 @@ def demo(bundle: Path | None, catalogue: Path | None, out: Path, port: int, no_b
     if parts is None:
         need("all", "tensorflow", "onnx", "onnxruntime")
         from edgerec.core.atomic import check_output
+        from edgerec.core.errors import OutputError
 
+        if out.exists():
+            raise OutputError(
+                f"output {out} exists already, and `edgerec demo` did not write it: choose another --out, or remove it "
+                "yourself"
+            )
         check_output(out, kind="demo")
     from edgerec.demo.serve import listen_here, open_browser, run_demo
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgerec.cli.command import need
 from edgerec.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ def load_key(path: Path | None) -> PublicKey | None:
     """Load the public key in the file `path`. Return None if `path` is None."""
     if path is None:
         return None
-    need("signing", "cryptography")
     from edgerec.bundle.signing import load_public_key
 
     return load_public_key(path)

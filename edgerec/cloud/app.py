@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from edgerec import __version__
 from edgerec.cloud.answers import add_errors
 from edgerec.cloud.body_limit import BodyLimit
+from edgerec.cloud.embedding_source import EmbeddingSource
 from edgerec.cloud.front.front import NO_FRONT, Front
 from edgerec.cloud.front.gate import Gate
 from edgerec.cloud.front.metrics import ServerCollector
@@ -26,7 +27,13 @@ from edgerec.cloud.routes.state import state_routes
 from edgerec.cloud.service import FeedService
 
 
-def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Front = NO_FRONT) -> FastAPI:
+def create_app(
+    service: FeedService,
+    logs: LogWriter | None = None,
+    *,
+    front: Front = NO_FRONT,
+    embeddings: EmbeddingSource | None = None,
+) -> FastAPI:
     """Return the application. It has no settings: run it with any ASGI server, or mount it in an application of yours.
 
     Args:
@@ -34,6 +41,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
         logs: writes the logs of devices. It is closed when the application ends. None: logs are refused.
         front: who may ask and how often, and what can be seen from outside; default: everybody, as often as they like,
             without metrics and access log.
+        embeddings: where the embedding tables are, for `/v1/ready`; None: in the files of the bundles.
     """
 
     @contextlib.asynccontextmanager
@@ -48,7 +56,7 @@ def create_app(service: FeedService, logs: LogWriter | None = None, *, front: Fr
         page_routes(service, front.user_rate),
         model_routes(service.versions, front.user_rate),
         log_routes(logs, front.user_rate),
-        state_routes(service, logs, front.fault),
+        state_routes(service, logs, front.fault, embeddings),
     ]
     if front.metrics:
         collector = ServerCollector(traffic, service, logs, front.access_log, front.user_rate)

@@ -77,7 +77,7 @@ _ANSWERS: dict[str, Schema] = {
         }
     ),
     "/v1/health": {**_object({"status": _STRING}), "additionalProperties": True},
-    "/v1/ready": _object({"status": _STRING}),
+    "/v1/ready": _object({"status": _STRING, "embeddings": _STRING}),
 }
 """The JSON of the answer 200, by route."""
 

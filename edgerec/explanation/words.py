@@ -25,10 +25,10 @@ DONE = {
 }
 """The actions of Table 1 that a user does or does not do."""
 AMOUNTS = {
-    "exposure_duration_s": "on the screen for {} s",
-    "page_duration_s": "stayed {} s",
+    "exposure_duration_s": "on the screen for {}",
+    "page_duration_s": "stayed {}",
 }
-"""The amounts of Table 1."""
+"""The durations of Table 1."""
 COUNTS = {"exposure_count": "saw it", "page_view_count": "opened it"}
 """How often the user had this behaviour with the item, this one included."""
 
@@ -59,7 +59,7 @@ def _word(column: str, value: Any) -> str | None:
     if column in DONE:
         return DONE[column]
     if column in AMOUNTS:
-        return AMOUNTS[column].format(_number(value))
+        return AMOUNTS[column].format(_seconds(value))
     if column == "delete_reason":
         return f"deleted it ({_plain(value)})"
     if column == "scroll_count":
@@ -69,12 +69,20 @@ def _word(column: str, value: Any) -> str | None:
     name = column.removesuffix("_s").replace("_", " ")
     if isinstance(value, bool) or (isinstance(value, int) and value == 1):
         return name
-    unit = " s" if column.endswith("_s") and not isinstance(value, str) else ""
-    return f"{name} {_plain(value) if isinstance(value, str) else _number(value)}{unit}"
+    if isinstance(value, str):
+        return f"{name} {_plain(value)}"
+    return f"{name} {_seconds(value) if column.endswith('_s') else _number(value)}"
 
 
 def _plain(value: Any) -> str:
     return str(value).replace("_", " ")
+
+
+def _seconds(value: Any) -> str:
+    """Return a duration in seconds with its unit: milliseconds if it is below 0.1 s."""
+    if isinstance(value, (int, float)) and abs(value) < 0.1:
+        return f"{_number(value * 1000)} ms"
+    return f"{_number(value)} s"
 
 
 def _number(value: Any) -> str:

@@ -291,6 +291,15 @@ def test_without_cryptography_the_error_names_the_extra(signed: Path) -> None:
     assert done.stdout.splitlines() == ["cryptography is not installed: run pip install 'edgerec[signing]'"] * 3
 
 
+@pytest.mark.parametrize("load", [load_public_key, load_signing_key])
+def test_a_missing_file_is_named_before_a_missing_package(
+    load: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(InputError, match=r"nosuch cannot be read \(No such file or directory\)"):
+        load(tmp_path / "nosuch")
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl, from the package openssl")
 def test_openssl_makes_keys_and_checks_signatures(tmp_path: Path) -> None:
     """Run the commands that the docs show."""

@@ -40,6 +40,12 @@ def page(url: str, version_id: str | None = "v1") -> tuple[int, dict[str, object
     return status, found
 
 
+def ready(url: str) -> tuple[int, str]:
+    """Return the status of `/v1/ready`, and what it says about the embeddings."""
+    status, _, content = call(url, "GET", "/v1/ready")
+    return status, json.loads(content)["embeddings"]
+
+
 @pytest.fixture(params=["server", "cluster"])
 def own_redis(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[int]]]:
     """The address of a Redis that a test may stop, and its processes."""
@@ -77,6 +83,7 @@ def test_a_server_with_redis_answers_as_one_with_files(
         items = json.dumps({"version_id": "v1", "item_ids": [100, 101, 119]}).encode()
         asked = [call(one, "POST", "/v1/items", items) for one in (files_url, state["url"])]
         assert asked[0] == asked[1]
+        assert ready(state["url"]) == (200, "ok")
         for process in processes:
             os.kill(process, signal.SIGSTOP)
         start = time.monotonic()
@@ -87,6 +94,8 @@ def test_a_server_with_redis_answers_as_one_with_files(
         assert page(state["url"])[0] == 503
         assert page(state["url"], None) == page(files_url, None)
         assert call(state["url"], "GET", "/v1/health")[0] == 200
+        # All servers share this Redis. A load balancer that took them out would take pages without a model away, too.
+        assert ready(state["url"]) == (200, "Redis does not answer: pages of a model get 503")
         assert time.monotonic() - start < 10
         for process in processes:
             os.kill(process, signal.SIGCONT)
@@ -94,6 +103,7 @@ def test_a_server_with_redis_answers_as_one_with_files(
         while page(state["url"]) != expected:
             assert time.monotonic() < end
             time.sleep(0.1)
+        assert ready(state["url"]) == (200, "ok")
 
 
 def test_versions_in_redis_can_be_listed_switched_and_removed(redis_url: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = ["browser"]
 
 pytestmark = pytest.mark.slow
 B = ".phone[data-bucket=B]"
+NARROW, SMALL = {"width": 360, "height": 780}, {"width": 375, "height": 667}
 FOCUSED = "document.activeElement.closest('.card')?.dataset.item"
 
 
@@ -187,7 +188,59 @@ def test_late_answers_move_no_seen_card_and_hide_no_newer_re_rank(browser: Any, 
     page.close()
 
 
-@pytest.mark.parametrize("size", [PHONE, WIDE])
+def test_back_of_the_browser_closes_an_open_item_and_then_leaves(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url)
+    first, second = page.in_view()[:2]
+    depth = page.page.evaluate("history.length")
+    for item in (first, second):
+        page.page.locator(f'{B} .card[data-item="{item}"] .open').tap()
+        page.page.wait_for_selector(f"{B} .sheet:not([hidden])")
+        page.page.go_back()
+        page.page.wait_for_selector(f"{B} .sheet", state="hidden")
+        assert page.page.evaluate(FOCUSED) == item
+    page.wait_until(f"{MEASURED}.length == 2")
+    # The button takes its entry out of the history, so one step back leaves the demo.
+    for item in (first, second, first):
+        page.visit(item, actions=0)
+    page.wait_until("history.state === null")
+    assert page.page.evaluate("history.length") == depth + 1
+    left = [event["item"] for event in page.reported if event["what"] == "left"]
+    assert left[:4] == [first, second, first, second]
+    page.page.go_back()
+    assert page.page.url == "about:blank"
+    assert page.messages == []
+    page.close()
+
+
+def test_a_page_whose_user_was_ended_says_so(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url)
+    ready = page.page.evaluate("document.body.dataset.ready")
+    for _ in range(8):
+        headers = {"Origin": url.rstrip("/")}
+        assert page.page.request.post(f"{url}api/session", data={"session": None}, headers=headers).ok
+    page.page.locator(f'{B} .card[data-item="{page.in_view()[0]}"] .open').tap()
+    page.wait_until(f"document.body.dataset.ready != '{ready}'")
+    page.wait_until("!document.getElementById('notice').hidden")
+    assert "new user" in page.page.locator("#notice").text_content()
+    assert page.page.locator(f"{B} .sheet:not([hidden])").count() == 0
+    page.close()
+
+
+def test_the_page_works_without_the_storage_of_the_browser(browser: Any, url: str) -> None:
+    blocked = (
+        "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('', 'SecurityError'); }})"
+    )
+    context = browser.new_context(viewport=PHONE)
+    context.add_init_script(blocked)
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector("body[data-ready]")
+    assert page.locator(f"{B} .card").count() > 4
+    assert page.locator("#fault").is_hidden()
+    context.close()
+
+
+@pytest.mark.parametrize("size", [NARROW, SMALL, PHONE, WIDE])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_the_screen(browser: Any, url: str, size: dict[str, int], scheme: str) -> None:
     page = DrivenPage.open(browser, url, size=size, color_scheme=scheme)
@@ -196,5 +249,6 @@ def test_nothing_is_wider_than_the_screen(browser: Any, url: str, size: dict[str
         " && !one.closest('.next')).length"
     )
     assert wide == 0
-    assert page.page.locator(".phone:visible").count() == (1 if size is PHONE else 2)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert page.page.locator(".phone:visible").count() == (2 if size is WIDE else 1)
     page.close()

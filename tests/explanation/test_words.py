@@ -23,6 +23,8 @@ def test_only_what_happened_is_said() -> None:
         "scrolled once",
         "deleted it (not interested)",
     ]
+    brief = {"exposure_duration_s": 0.0094, "scroll_count": 0}
+    assert actions_in_words(table1().ie_action, brief) == ["on the screen for 9.4 ms"]
     again = {"exposure_count": 3, "scroll_count": 2, "delete_reason": "none", "exposure_duration_s": float("nan")}
     assert actions_in_words(table1().ie_action, again) == ["saw it 3 times so far", "scrolled 2 times"]
 

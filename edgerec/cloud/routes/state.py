@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from edgerec.cloud.answers import json_answer
+from edgerec.cloud.embedding_source import BundleFiles, EmbeddingSource
 from edgerec.cloud.front.asgi import CALLER
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.service import FeedService
@@ -16,7 +17,10 @@ _OK = {"status": "ok"}
 
 
 def state_routes(
-    service: FeedService, logs: LogWriter | None, fault: Callable[[], str | None] = lambda: None
+    service: FeedService,
+    logs: LogWriter | None,
+    fault: Callable[[], str | None] = lambda: None,
+    embeddings: EmbeddingSource | None = None,
 ) -> APIRouter:
     """Return the routes that say what the server does.
 
@@ -24,7 +28,9 @@ def state_routes(
         service: answers the requests.
         logs: writes the logs of devices; None: there are none.
         fault: returns why the server should get no requests now; None: it should get them.
+        embeddings: where the embedding tables are; None: in the files of the bundles.
     """
+    source = embeddings or BundleFiles()
     router = APIRouter()
 
     @router.get("/v1/health")
@@ -37,9 +43,15 @@ def state_routes(
 
     @router.get("/v1/ready")
     def ready() -> Response:
-        """Return whether the server should get requests. It should not while it stops, or if its disk is full."""
+        """Return whether the server should get requests, and in `embeddings` whether they can be looked up.
+
+        It should get none while it stops, or if its disk is full. Without embeddings it should: pages without a model,
+        logs and downloads work, and all servers share one Redis, so no other one is better.
+        """
         found = fault()
-        return json_answer(_OK) if found is None else json_answer({"error": found}, 503)
+        if found is not None:
+            return json_answer({"error": found}, 503)
+        return json_answer({**_OK, "embeddings": source.fault() or "ok"})
 
     @router.get("/v1/versions")
     async def versions() -> Response:

@@ -6,6 +6,8 @@ const SEEN = 0.5; // A card counts as seen while at least half of it is in view.
 const LONG_PRESS_MS = 550;
 const MOVE_MS = 420;
 const NEXT = 24; // Cards of the strip "Next".
+const ENOUGH = 20; // Re-ranks from which on their p99 is shown.
+const NOTICE_MS = 12000;
 const KEY = "edgerec-demo-session";
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -36,8 +38,11 @@ const TRIGGERS = {
   exposures: "You saw 10 cards and opened none",
 };
 
+const ANOTHER_USER = "You are a new user now. The one before has ended: more than 8 tabs were open, another tab reset it, or the demo was started again.";
+
 const cards = new Map();
 const feeds = {};
+const opened = []; // the feeds with an open item, the latest one last
 let session = null;
 let actions = [];
 
@@ -86,6 +91,46 @@ function fault(text) {
   byId("fault").textContent = text;
   byId("fault").hidden = !text;
 }
+
+/** Say something that is no fault, for some seconds. */
+function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+  clearTimeout(notice.timer);
+  if (text) notice.timer = setTimeout(notice, NOTICE_MS, "");
+}
+
+/** The session of this tab. A browser that blocks the storage gets a new session at each reload. */
+const kept = {
+  read() {
+    try { return sessionStorage.getItem(KEY); } catch { return null; }
+  },
+  write(value) {
+    try { sessionStorage.setItem(KEY, value); } catch { /* The storage is blocked. */ }
+  },
+};
+
+// Each open item has an entry in the browser's history, so that the browser's Back closes it.
+
+const depth = () => history.state?.depth || 0; // Entries that this page added.
+let going = false; // The browser goes to another entry, which takes a moment.
+
+function keepEntries() {
+  if (going) return;
+  while (depth() < opened.length) history.pushState({ depth: depth() + 1 }, "");
+  if (depth() > opened.length) {
+    going = true;
+    history.go(opened.length - depth());
+  }
+}
+
+addEventListener("popstate", event => {
+  if (!going) { // The user went back. Close what is in view first.
+    while (opened.length > depth()) (opened.findLast(feed => feed.box.clientHeight > 0) || opened.at(-1)).back(event);
+  }
+  going = false;
+  keepEntries();
+});
 
 async function call(path, body) {
   const answer = await fetch(path, {
@@ -151,7 +196,7 @@ class Feed {
     this.seen.clear();
     this.visible.clear();
     this.waiting = [];
-    this.open = null;
+    this.closed();
     this.tapped = null;
     this.rerank = 0;
     this.box.scrollTop = 0;
@@ -229,7 +274,8 @@ class Feed {
       } catch (error) {
         if (mine !== session) break;
         if (error.status === 410) {
-          location.reload();
+          setTimeout(start, 0, "/api/session");
+          break;
         } else if (error.status === undefined || error.status === 503) {
           this.waiting.unshift(...events.slice(error.told ?? 0)); // The others are stored already.
           fault(error.status ? error.message : "The demo does not answer. Is it still running?");
@@ -379,6 +425,8 @@ class Feed {
     if (this.open !== null) return;
     const card = cards.get(item);
     this.open = { item, seconds: 0, since: null };
+    opened.push(this);
+    keepEntries();
     this.clocks();
     this.report({ what: "clicked", item });
     const about = make("div", { class: "about" }, make("h3", { text: card.title }), make("p", { text: facts(card) }), make("strong", { text: card.price }));
@@ -406,16 +454,23 @@ class Feed {
     const { item } = this.open;
     this.tapped = event.timeStamp;
     this.left();
+    keepEntries();
     this.cover(false);
     this.clocks();
     this.focus(item);
+  }
+
+  /** Note that no item is open any more. */
+  closed() {
+    this.open = null;
+    if (opened.includes(this)) opened.splice(opened.indexOf(this), 1);
   }
 
   /** Report that the page-view has ended. */
   left() {
     const { open } = this;
     run(open, false);
-    this.open = null;
+    this.closed();
     this.report({ what: "left", item: open.item, seconds: Math.min(open.seconds, 86400) });
   }
 
@@ -436,8 +491,10 @@ class Feed {
 function drawPanel(rerank) {
   const ms = value => value.toFixed(value < 10 ? 1 : 0);
   byId("why").textContent = TRIGGERS[rerank.trigger] || rerank.trigger;
-  byId("brief").textContent = `${rerank.moved} of ${rerank.candidates} cards moved · ${ms(rerank.ms)} ms, p99 ${ms(rerank.p99)}`;
-  for (const name of ["ms", "p50", "p99"]) byId(name).textContent = ms(rerank[name]);
+  const p99 = rerank.number < ENOUGH ? "–" : ms(rerank.p99);
+  byId("brief").textContent = `${rerank.moved} of ${rerank.candidates} cards moved · ${ms(rerank.ms)} ms, p50 ${ms(rerank.p50)}`;
+  for (const name of ["ms", "p50"]) byId(name).textContent = ms(rerank[name]);
+  byId("p99").textContent = p99;
   byId("moved").textContent = rerank.moved;
   byId("of").textContent = `of ${rerank.candidates}`;
   byId("count").textContent = rerank.number;
@@ -475,7 +532,7 @@ async function drawLooked() {
 function begin(document_) {
   session = document_.session;
   actions = document_.actions;
-  sessionStorage.setItem(KEY, session);
+  kept.write(session);
   for (const [name, state] of Object.entries(document_.buckets)) {
     feeds[name].clear();
     state.cards.forEach(card => cards.set(card.id, card));
@@ -486,12 +543,19 @@ function begin(document_) {
 
 async function start(path) {
   try {
-    const before = session || sessionStorage.getItem(KEY);
+    const before = session || kept.read();
     session = null; // No call begins with it any more. Those that are open end first.
     clearTimeout(drawPanel.timer);
     await Promise.allSettled([drawPanel.looked, ...Object.values(feeds).map(feed => feed.sent)]);
     begin(await call(path, { session: before }));
     fault("");
+    const anew = before !== null && session !== before;
+    if (anew) {
+      byId("screen").textContent = "–";
+      byId("looked").replaceChildren(make("p", { class: "hint", text: "A new user. Open an item, look at it, and come back." }));
+    }
+    notice(anew && path === "/api/session" ? ANOTHER_USER : "");
+    keepEntries();
   } catch (error) {
     fault(error.status === undefined ? "The demo does not answer. Is it still running?" : error.message);
   }
@@ -516,10 +580,7 @@ function fold() {
 }
 wide.addEventListener("change", fold);
 fold();
-byId("reset").addEventListener("click", async () => {
-  await start("/api/reset");
-  byId("looked").replaceChildren(make("p", { class: "hint", text: "A new user. Open an item, look at it, and come back." }));
-});
+byId("reset").addEventListener("click", () => start("/api/reset"));
 document.addEventListener("visibilitychange", clocks);
 addEventListener("pagehide", () => { for (const feed of Object.values(feeds)) feed.end(); });
 addEventListener("pageshow", event => { if (event.persisted) location.reload(); }); // All was reported at `pagehide`.

@@ -113,7 +113,7 @@ def test_without_a_valid_token_only_health_and_ready_answer(logs: Path, tmp_path
                 assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
                 assert list(answer.json) == ["error"]
     assert ask(app, "GET", "/v1/health").json == {"status": "ok"}
-    assert ask(app, "GET", "/v1/ready").json == {"status": "ok"}
+    assert ask(app, "GET", "/v1/ready").json == {"status": "ok", "embeddings": "ok"}
     valid = {"authorization": f"Bearer {OLD}"}
     assert ask(app, "GET", "/v1/health", **valid).json["items"] == 40
     assert ask(app, "POST", "/v1/page", PAGE, **valid).status == 200
