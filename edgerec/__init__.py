@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgerec.data.check.document import check_logs
     from edgerec.data.converter import run_converter
     from edgerec.data.id_columns import hash_ids, number_ids
+    from edgerec.data.incomplete import drop_incomplete
     from edgerec.data.logs import Logs, LogsHead, load_logs, open_logs, write_logs
     from edgerec.data.read_csv import read_csv
     from edgerec.data.samples import Samples, open_samples
@@ -64,6 +65,7 @@ _HOMES = {
     "edgerec.data.check.document": ("check_logs",),
     "edgerec.data.converter": ("run_converter",),
     "edgerec.data.id_columns": ("hash_ids", "number_ids"),
+    "edgerec.data.incomplete": ("drop_incomplete",),
     "edgerec.data.logs": ("Logs", "LogsHead", "load_logs", "open_logs", "write_logs"),
     "edgerec.data.read_csv": ("read_csv",),
     "edgerec.data.samples": ("Samples", "open_samples"),
@@ -121,6 +123,7 @@ __all__ = [
     "TrainConfig",
     "UpdateConfig",
     "check_logs",
+    "drop_incomplete",
     "drop_repeats",
     "evaluate",
     "explain",

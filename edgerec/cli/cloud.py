@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgerec.cli.command import need
+from edgerec.cli.command import need, until_stopped
 from edgerec.cli.front import front_options
 from edgerec.cli.keys import load_key
 from edgerec.cli.options import PATH, WholeNumber, check_needed, public_key_option
@@ -86,21 +86,18 @@ def serve(
         from edgerec.cloud.embedding_source import RedisEmbeddings
 
         embeddings = RedisEmbeddings(redis_url, prefix=redis_prefix, cache_bytes=cache_mb * 10**6)
-    run_server(
-        bundles,
-        catalogue,
-        ServerSettings(
-            logs=logs,
-            host=host,
-            port=port,
-            public_key=key,
-            versions=versions,
-            embeddings=embeddings,
-            mix_prices=mix_prices,
-            front=FrontSettings(**front),
-        ),
-        listening=lambda state: _emit(state, as_json=as_json),
+    settings = ServerSettings(
+        logs=logs,
+        host=host,
+        port=port,
+        public_key=key,
+        versions=versions,
+        embeddings=embeddings,
+        mix_prices=mix_prices,
+        front=FrontSettings(**front),
     )
+    with until_stopped():
+        run_server(bundles, catalogue, settings, listening=lambda state: _emit(state, as_json=as_json))
 
 
 def _emit(state: dict[str, Any], *, as_json: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 
 import click
 
@@ -15,6 +17,8 @@ from edgerec import __version__
 from edgerec.core import stdout
 from edgerec.core.errors import EdgeRecError, MissingExtraError, not_installed
 from edgerec.core.text import printable, shown
+
+_SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def need(extra: str, *modules: str) -> None:
@@ -28,6 +32,17 @@ def need(extra: str, *modules: str) -> None:
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(not_installed(module, extra))
+
+
+@contextlib.contextmanager
+def until_stopped() -> Iterator[None]:
+    """Let a signal end a server's command with exit code 0, because a server runs until it is stopped."""
+    try:
+        yield
+    except SystemExit as end:
+        if end.code not in _SIGNALLED:
+            raise
+        sys.stderr.write("edgerec: stopped\n")
 
 
 def run(command: click.Command) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from edgerec.cli.command import need
+from edgerec.cli.command import need, until_stopped
 from edgerec.cli.options import PATH, WholeNumber, check_needed
 from edgerec.cli.tensorflow import import_tensorflow
 
@@ -73,4 +73,5 @@ def demo(bundle: Path | None, catalogue: Path | None, out: Path, port: int, no_b
             from edgerec.demo.prepare import prepare_demo
 
             parts = prepare_demo(out)
-        run_demo(parts, listener=listener, listening=listening)
+        with until_stopped():
+            run_demo(parts, listener=listener, listening=listening)

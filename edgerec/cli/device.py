@@ -35,7 +35,8 @@ from edgerec.cli.tensorflow import import_tensorflow
     type=int,
     default=1000,
     show_default=True,
-    help="Number of requests from the samples on which the outputs of MNN are compared with those of Keras.",
+    help="Number of real requests, from the samples, on which the outputs of MNN are compared with those of Keras. The "
+    "checks on random inputs, which take most of the time, are always the same.",
 )
 @click.option(
     "--precision",

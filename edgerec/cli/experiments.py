@@ -139,14 +139,15 @@ def abtest(
     else:
         for name in ("policies", "shares", "pilot_users"):
             check_needed(name, "--mix", None)
+    from edgerec.bundle.manifest_file import read_bundle_manifest
     from edgerec.core.atomic import check_output
+    from edgerec.core.resumable import check_unfinished, resumable
 
-    check_output(
-        out,
-        force=force,
-        kind="mix_test" if mix else "ab_test",
-        inputs=[*bundles, *([world] if world is not None else [])],
-    )
+    kind = "mix_test" if mix else "ab_test"
+    check_output(out, force=force, kind=kind, inputs=[*bundles, *([world] if world is not None else [])])
+    check_unfinished(out, resumable(kind), force=force, resume=resume)
+    for bundle in bundles:
+        read_bundle_manifest(bundle, public_key=key)  # The imports below take seconds, so say before if it is none.
     if mix:
         from edgerec.cli.tables.mix_test import mix_test_table
         from edgerec.simulation.closed_loop.read_world import read_world

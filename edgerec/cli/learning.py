@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ from edgerec.core.errors import InputError
 if TYPE_CHECKING:
     from edgerec.model.run_head import RunHead
     from edgerec.model.tuning.tune import Tuned
+
+
+_STOPPING = "stopping: the current step ends first"
 
 
 @click.command()
@@ -88,12 +92,16 @@ def train(
 ) -> None:
     """Train a model on SAMPLES, with checkpoints and early stopping."""
     need("train", "polars", "tensorflow")
+    from edgerec.cli.at_once import said_at_once
     from edgerec.core.atomic import check_output
+    from edgerec.core.resumable import check_unfinished
     from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
     from edgerec.model.config import load_config
     from edgerec.model.further import continued, read_start
+    from edgerec.model.progress import has_progress, training_folders
     from edgerec.model.run_head import read_run_head
+    from edgerec.model.tuning.folder import has_search, search_folders
 
     if finish:
         others: dict[str, Any] = {"resume": resume or None, "tune": tune, "from": from_run, **overrides}
@@ -109,6 +117,11 @@ def train(
     check_output(
         out, force=force, kind="run", inputs=[each for each in (samples, config, from_run) if isinstance(each, Path)]
     )
+    if resume and tune is None and has_search(out) and not has_progress(out):
+        raise InputError(f"train: {out} has an unfinished search, which --tune N --resume continues: add --tune")
+    if "TF_CONFIG" not in os.environ:  # Otherwise, the first of several workers may have begun already.
+        folders = training_folders() if tune is None else search_folders()
+        check_unfinished(out, folders, force=force, resume=resume)
     opened = open_samples(local(samples, head="samples.json"))
     if from_run is not None:
         settings = continued(settings, read_start(from_run, opened))
@@ -116,19 +129,16 @@ def train(
     if tune is not None:
         from edgerec.model.tuning.tune import tune as run_search
 
-        _emit_search(
-            out,
-            run_search(opened, settings, out, trials=tune, force=force, resume=resume, tensorboard=tensorboard),
-            as_json=as_json,
-        )
+        with said_at_once(_STOPPING):
+            tuned = run_search(opened, settings, out, trials=tune, force=force, resume=resume, tensorboard=tensorboard)
+        _emit_search(out, tuned, as_json=as_json)
         return
-    from edgerec.model.checkpoints import has_progress
     from edgerec.model.training import train as run_training
-    from edgerec.model.tuning.folder import has_search
 
-    if resume and has_search(out) and not has_progress(out):
-        raise InputError(f"train: {out} has an unfinished search, which --tune N --resume continues: add --tune")
-    run = run_training(opened, settings, out, from_run=from_run, force=force, resume=resume, tensorboard=tensorboard)
+    with said_at_once(_STOPPING):
+        run = run_training(
+            opened, settings, out, from_run=from_run, force=force, resume=resume, tensorboard=tensorboard
+        )
     emit(_run_document(out, run.head), as_json=as_json)
 
 
@@ -245,7 +255,9 @@ def ablate(
     need("train", "polars", "tensorflow", "plotly", "jinja2")
     if peers:
         need("peers", "lightgbm")
+    from edgerec.cli.at_once import said_at_once
     from edgerec.core.atomic import check_output
+    from edgerec.core.resumable import check_unfinished, resumable
     from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
     from edgerec.model.ablation.config import load_ablation
@@ -255,13 +267,15 @@ def ablate(
     check_output(
         out, force=force, kind="ablation", inputs=[each for each in (samples, config, logs) if isinstance(each, Path)]
     )
+    check_unfinished(out, resumable("ablation"), force=force, resume=resume)
     opened = open_samples(local(samples, head="samples.json"))
     reached = _oracle(opened, logs, split) if oracle else {}
     import_tensorflow()
     from edgerec.cli.tables.learning import ablation_table
     from edgerec.model.ablation.ablate import ablate as run_ablation
 
-    document = run_ablation(opened, settings, out, split=split, oracle=reached, force=force, resume=resume)
+    with said_at_once(_STOPPING):
+        document = run_ablation(opened, settings, out, split=split, oracle=reached, force=force, resume=resume)
     emit({"ablation": str(out), **document}, as_json=as_json, table=ablation_table(document))
 
 
@@ -316,8 +330,8 @@ def _finish(samples: Path | str, out: Path, *, force: bool, as_json: bool) -> No
 
     opened = open_samples(local(samples, head="samples.json"))
     import_tensorflow()
-    from edgerec.model.checkpoints import has_progress
     from edgerec.model.finishing import finish
+    from edgerec.model.progress import has_progress
     from edgerec.model.tuning.folder import has_search
 
     if has_progress(out) or not has_search(out):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -96,6 +97,8 @@ def _http_fault(error: HTTPException) -> tuple[int, str]:
     if error.detail == "There was an error parsing the body":
         # FastAPI answers so to a body that is not UTF-8.
         return 422, _NOT_JSON
+    if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus.NOT_FOUND.phrase:
+        return 404, "Not Found: /docs describes the interface, and /v1/health says what the server does"
     return error.status_code, str(error.detail)
 
 

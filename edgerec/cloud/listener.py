@@ -7,7 +7,9 @@ import socket
 from edgerec.core.errors import OutputError
 
 
-def listen(host: str, port: int, *, advice: str = "choose another --host or --port") -> socket.socket:
+def listen(
+    host: str, port: int, *, advice: str = "choose another --host or --port, or --port 0 for a free one"
+) -> socket.socket:
     """Return a socket that is bound to the address.
 
     Args:

@@ -19,6 +19,7 @@ from edgerec.cloud.followed_folder import FolderThread, FollowedFolder
 from edgerec.cloud.front.draining import DrainingServer
 from edgerec.cloud.front.opening import opening_answers
 from edgerec.cloud.front.readiness import Readiness
+from edgerec.cloud.inputs import check_folders
 from edgerec.cloud.listener import listen
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.mix_prices import MixPrices
@@ -67,6 +68,7 @@ def serve(
     logs = settings.logs
     if logs is not None:
         check_no_overlap(logs, [catalogue, *bundles, *([settings.versions] if settings.versions else [])])
+    check_folders(bundles, catalogue, settings.versions, public_key=settings.public_key)
     prices = None if settings.mix_prices is None else MixPrices(settings.mix_prices)
     front = settings.front
     tls = _tls(front.certificate, front.key)

@@ -18,7 +18,7 @@ from edgerec.core.paths import AnyPath, to_path
 STOP_S = 60
 """How long the server may take to store its logs and to end."""
 STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-"""Exit codes of a server that was stopped by SIGTERM."""
+"""Exit codes of a server that was stopped by SIGTERM. It is not 0 if the signal came before the server began."""
 
 
 @contextlib.contextmanager

@@ -81,7 +81,8 @@ def _with_lines(
 
 @contextlib.contextmanager
 def stage(what: str) -> Iterator[None]:
-    """When the block ends, log `what` and the number of seconds that the block took."""
+    """Log `what` when the block begins, and with the number of seconds that it took when it ends."""
+    log(f"{what} ...")
     start = time.perf_counter()
     yield
     log(f"{what}: {time.perf_counter() - start:.1f} s")

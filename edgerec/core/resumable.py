@@ -104,6 +104,8 @@ class WorkFolders:
     worth_keeping: Callable[[Path], bool]
     advice: Callable[[Path], str] = lambda _: RESUME
     """Returns what to do with the partial results in a folder, except to start again."""
+    results: Callable[[Path], str] = lambda _: "partial results are"
+    """Returns what is kept in a folder, with its verb."""
     busy: str = "wait until it ends, or choose another --out"
     """What to do if another process writes to the folder."""
 
@@ -128,30 +130,54 @@ def unfinished_work(
     Raises:
         OutputError, FormatError: as for `resumable_folder`.
     """
-    kind, can_resume, worth_keeping = folders.kind, folders.can_resume, folders.worth_keeping
-    folder = work_path(output, kind)
-    if resume and not can_resume(folder):
-        raise FormatError(
-            f"{kind}: {folder} cannot be resumed, because it has no {folders.head}: start again with --force"
-            if folder.is_dir() and worth_keeping(folder)
-            else f"{kind}: there are no partial results in {folder} to resume: leave out --resume"
-        )
+    worth_keeping, folder = folders.worth_keeping, work_path(output, folders.kind)
+    if resume:
+        _check_to_resume(folder, folders)
     with held(folder, busy=folders.busy):
         if not resume:
-            if worth_keeping(folder) and not force:
-                advice = f"{folders.advice(folder)}, or " if can_resume(folder) else ""
-                raise OutputError(f"{kind}: partial results exist in {folder}: {advice}start again with --force")
+            if not force:
+                _check_no_results(folder, folders)
             _empty(folder, last=folders.head)
         work = enter(folder)
         try:
             yield work
         except BaseException:
             if worth_keeping(folder):
-                log(f"{kind}: partial results are kept in {folder}: {folders.advice(folder)}")
+                log(f"{folders.kind}: {folders.results(folder)} kept in {folder}: {folders.advice(folder)}")
             else:
                 discard(folder, output.resolve())
             raise
         discard(folder, output.resolve())
+
+
+def check_unfinished(output: Path, folders: WorkFolders, *, force: bool, resume: bool) -> None:
+    """Check early what `unfinished_work` will check, before a command makes other preparations.
+
+    Raises:
+        OutputError, FormatError: as for `resumable_folder`.
+    """
+    folder = work_path(output, folders.kind)
+    if resume:
+        _check_to_resume(folder, folders)
+    if folder.is_dir():
+        with held(folder, busy=folders.busy):
+            if not resume and not force:
+                _check_no_results(folder, folders)
+
+
+def _check_to_resume(folder: Path, folders: WorkFolders) -> None:
+    if not folders.can_resume(folder):
+        raise FormatError(
+            f"{folders.kind}: {folder} cannot be resumed, because it has no {folders.head}: start again with --force"
+            if folder.is_dir() and folders.worth_keeping(folder)
+            else f"{folders.kind}: there are no partial results in {folder} to resume: leave out --resume"
+        )
+
+
+def _check_no_results(folder: Path, folders: WorkFolders) -> None:
+    if folders.worth_keeping(folder):
+        advice = f"{folders.advice(folder)}, or " if folders.can_resume(folder) else ""
+        raise OutputError(f"{folders.kind}: partial results exist in {folder}: {advice}start again with --force")
 
 
 def work_path(output: Path, kind: str) -> Path:
@@ -200,8 +226,7 @@ def resumable_folder(
             write_bytes(work / JOB, stated)
         return ResumableFolder(work)
 
-    folders = WorkFolders(kind, JOB, can_resume=_unfinished, worth_keeping=_any_finished)
-    with unfinished_work(output, folders, enter, force=force, resume=resume) as folder:
+    with unfinished_work(output, resumable(kind), enter, force=force, resume=resume) as folder:
         yield folder
         # A killed process may have left temporary files.
         for entry in sorted(folder.path.rglob(".*"), reverse=True):
@@ -209,6 +234,11 @@ def resumable_folder(
         if upload is not None:
             upload(folder.path)
         publish_folder(folder.path, output.resolve())
+
+
+def resumable(kind: str) -> WorkFolders:
+    """Return what is known of the work folders of `resumable_folder`."""
+    return WorkFolders(kind, JOB, can_resume=_unfinished, worth_keeping=_any_finished)
 
 
 @contextlib.contextmanager

@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgerec.core.errors import EdgeRecError, InputError, first_line
+from edgerec.core.text import counted, shown
 from edgerec.data.logs import Logs, write_logs
 
 
 def run_converter(convert: Callable[[Path], Logs], arguments: Sequence[str] | None = None) -> None:
     """Read SOURCE, OUT and --force from the command line, convert the files in SOURCE, and write the logs to OUT.
 
-    An error of EdgeRec, or a file that does not exist, is printed as one line, and the exit code is 1. Other exceptions
-    are not caught: they are faults of `convert`, and need their traceback.
+    The last line of the output says what was written. An error of EdgeRec, or a file that does not exist, is printed
+    as one line, and the exit code is 1. After Ctrl-C it is 130. Other exceptions are not caught: they are faults of
+    `convert`, and need their traceback.
 
     Args:
         convert: a function that reads the files in a folder and returns the tables of logs. The first line of its
@@ -30,7 +32,14 @@ def run_converter(convert: Callable[[Path], Logs], arguments: Sequence[str] | No
     try:
         if not given.source.exists():
             raise InputError(f"source {given.source} does not exist: give the folder with the files to convert")
-        write_logs(convert(given.source), given.out, force=given.force)
+        logs = convert(given.source)
+        write_logs(logs, given.out, force=given.force)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{parser.prog}: interrupted\n")
+        sys.exit(130)
     except (EdgeRecError, FileNotFoundError) as error:
         # polars appends lines to an error that is raised in an expression.
         sys.exit(f"{parser.prog}: {first_line(error)}")
+    tables = ((logs.requests, "request"), (logs.events, "event"), (logs.items, "item"))
+    requests, events, items = (counted(len(table), name, f"{name}s") for table, name in tables)
+    sys.stdout.write(f"{parser.prog}: wrote {requests}, {events} and {items} to {shown(str(given.out))}\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from edgerec.core.text import counted
 from edgerec.data.casting import arrays_as_lists, find_casts
 from edgerec.data.catalogue import ItemIndex
 from edgerec.data.feature_columns import find_features, find_relations
@@ -167,7 +168,7 @@ def find_events(
         received = events[KIND][place.row]
         yield Fault(
             f"logs: {EVENTS}.{KIND} should be {' or '.join(map(repr, names))}; received {received!r} "
-            f"({place.rows} rows)",
+            f"({counted(place.rows, 'row', 'rows')})",
             expected=" or ".join(map(repr, names)),
             found=repr(received),
             advice="rename the kind, or leave the rows out",
@@ -359,7 +360,7 @@ def find_columns(
             continue
         place = Place.of(received[column].is_null())
         yield Fault(
-            f"{where}.{column} has no value in {place.rows} rows; every row needs a value",
+            f"{where}.{column} has no value in {counted(place.rows, 'row', 'rows')}; every row needs a value",
             expected="a value in every row",
             found="null",
             advice="write the value, or leave the row out",

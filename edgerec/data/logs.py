@@ -184,6 +184,15 @@ def write_table(
         ) from None
 
 
+def read_head(path: Path) -> LogsDocument:
+    """Read the first file of a folder of logs.
+
+    Raises:
+        FormatError: the folder does not exist, is none of logs, or has another format number.
+    """
+    return read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT, advice=ADVICE)
+
+
 def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     """Open the folder of logs `path`. Events and requests are read later, by `edgerec.data.partition`.
 
@@ -204,7 +213,7 @@ def open_logs(path: AnyPath, *, spec: FeatureSpec | None = None) -> LogsFolder:
     check_utf8(path, what="logs")
     # `edgerec forget` may have been killed. What else belongs to its change is no concern of those who read.
     finish_replacing(path, keep_plan=True)
-    document = read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT, advice=ADVICE)
+    document = read_head(path)
     if spec is None and not (path / SPEC).is_file():
         raise LogsError(f"logs: {path} has no {SPEC}: write one (docs/features.md), or give one with --features")
     if spec is None:

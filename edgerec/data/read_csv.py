@@ -156,8 +156,7 @@ def _check_values(texts: pl.DataFrame, columns: Mapping[str, Any], path: Path) -
         wrong = (values.is_not_null() & ~good.fill_null(False)).arg_true()
         if len(wrong):
             first = int(wrong[0])
-            many = f" (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
-            found = f"{shown(repr(values[first]))} is no {_type_in_words(dtype)}{many}"
+            found = f"{shown(repr(values[first]))} is no {_type_in_words(dtype)}{_more(wrong)}"
             faults.append(f"row {first + 1}, column {shown(name)!r}: {found}")
     if faults:
         more = f"; {'; '.join(faults[1:5])}" if len(faults) > 1 else ""
@@ -165,6 +164,11 @@ def _check_values(texts: pl.DataFrame, columns: Mapping[str, Any], path: Path) -
             f"{path}: {faults[0]}{more}: correct the file, add the text to the nulls if it means that there is no "
             "value, or read the column as pl.Float64 or pl.String"
         )
+
+
+def _more(wrong: pl.Series) -> str:
+    """Return how many values are wrong besides the first one, or an empty text."""
+    return f" (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
 
 
 def _type_in_words(dtype: pl.DataType) -> str:
@@ -180,7 +184,7 @@ def _with_times(rows: pl.DataFrame, times: Mapping[str, str], path: Path) -> pl.
             first = int(wrong[0])
             raise InputError(
                 f"{path}: row {first + 1}, column {shown(name)!r}: {shown(repr(texts[first]))} is no time of the "
-                f"format {written} (and {len(wrong) - 1:,} more): correct the file, or the format in the script"
+                f"format {written}{_more(wrong)}: correct the file, or the format in the script"
             )
         rows = rows.with_columns(found[name].dt.epoch("ms"))
     return rows

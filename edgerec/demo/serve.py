@@ -36,7 +36,7 @@ def listen_here(port: int) -> socket.socket:
     Raises:
         OutputError: the port is in use.
     """
-    listener = listen(HOST, port, advice="choose another --port")
+    listener = listen(HOST, port, advice="choose another --port, or --port 0 for a free one")
     listener.listen(_BACKLOG)
     return listener
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgerec.core.errors import SessionError, not_installed
+from edgerec.core.leftovers import temporary_folder
 from edgerec.device_runtime import forks
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
@@ -47,21 +47,19 @@ def load_interpreter(model: Path | bytes, label: str, *, threads: int) -> tuple[
 
 def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any]:
     """Write the bytes to a temporary file and create the session from it, because MNN's Python API reads only files."""
-    # `TemporaryDirectory` is not used: a forked child that ends would remove the folder of its parent.
+    # `TemporaryDirectory` is not used: a forked child that ends would remove the folder of its parent, and the folder
+    # of a killed process would stay for ever.
     folder = None
     try:
-        folder = tempfile.mkdtemp(prefix="edgerec-")
-        path = Path(folder, "model.mnn")
-        path.write_bytes(model)
-        return _create(path, label, threads)
+        with temporary_folder(Path(tempfile.gettempdir(), "edgerec-model"), "partial") as folder:
+            path = folder / "model.mnn"
+            path.write_bytes(model)
+            return _create(path, label, threads)
     except OSError as error:
         raise SessionError(
             f"cannot write {label} into {folder or 'a temporary folder'}, from which MNN reads it ({error.strerror}): "
             "free some space in this folder, or set TMPDIR to a folder with free space"
         ) from None
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:

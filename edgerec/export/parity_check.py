@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest import Parity
 from edgerec.core.atomic import output_folder, write_bytes, write_json
-from edgerec.core.console import stage
+from edgerec.core.console import progress, stage
 from edgerec.core.errors import ParityError, first_line
 from edgerec.data.samples import Samples
 from edgerec.device_runtime.device_model import DeviceModel
@@ -119,12 +120,12 @@ def _run_checks(
     with stage("check parity on random inputs of every length"):
         if raw:
             checks |= check_random(raw, loaded, onnx_device)
-        for seed in SEEDS:
-            for std in STANDARD_DEVIATIONS:
-                cases = random_cases(run.model, run.head.limits, seed=seed, std=std, hidden=hidden)
-                for name, error in check_random(cases, loaded, onnx_device).items():
-                    checks[name] = max(checks.get(name, 0.0), error)
-                ordinary += cases if std == 1.0 else []
+        draws = list(itertools.product(SEEDS, STANDARD_DEVIATIONS))
+        for seed, std in progress(draws, what="sets of random inputs", total=len(draws)):
+            cases = random_cases(run.model, run.head.limits, seed=seed, std=std, hidden=hidden)
+            for name, error in check_random(cases, loaded, onnx_device).items():
+                checks[name] = max(checks.get(name, 0.0), error)
+            ordinary += cases if std == 1.0 else []
     if run.model.behaviour_kinds:
         with stage(f"check parity on {LONG:,} steps"):
             case = long_case(run.model, run.head.limits, steps=LONG, hidden=hidden)

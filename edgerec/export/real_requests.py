@@ -102,7 +102,9 @@ def step_through(
     labels: list[npt.NDArray[np.uint8]] = []
     keras_scores: list[Array] = []
     scores: dict[Name, list[Array]] = {name: [] for name in devices}
-    batches = progress(_batches(samples, chosen, split), what="real requests", total=-(-len(chosen) // BATCH))
+    batches = progress(
+        _batches(samples, chosen, split), what="batches of real requests", total=-(-len(chosen) // BATCH)
+    )
     for shard, rows in batches:
         table = shard.requests
         expected = function(make_batch(shard, rows).inputs).numpy()

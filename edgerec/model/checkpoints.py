@@ -1,52 +1,36 @@
-"""The work folder of an unfinished training: its progress, its checkpoint, its best weights and its history."""
+"""The work folder of an unfinished training: its checkpoint, its best weights and its history."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.atomic import json_lines, write_bytes, write_json
-from edgerec.core.documents import read_document
+from edgerec.core.console import log
 from edgerec.core.errors import FormatError, first_line
-from edgerec.core.resumable import RESUME, WorkFolders, remove, unfinished_work, work_path
-from edgerec.core.text_fields import PathText
+from edgerec.core.resumable import RESUME, remove, unfinished_work, work_path
 from edgerec.data.fitted_run import HEAD
 from edgerec.model.config import ResolvedConfig
+from edgerec.model.progress import (
+    KIND,
+    PROGRESS,
+    Progress,
+    check_digest,
+    has_file,
+    read_progress,
+    read_same,
+    training_folders,
+)
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import HISTORY, UNREADABLE, save_weights, weights_digest, writing
 
-FORMAT = 1
-PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint"
-KIND = "training"
-
-
-class Progress(BaseModel):
-    """The content of `progress.json`, from which a resumed training continues. It says which other files are valid."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int = FORMAT
-    config: ResolvedConfig
-    samples: PathText
-    digest: str = ""
-    """See `Samples.digest`. Earlier versions did not write it."""
-    trained_from: str | None = None
-    """See `RunHead.trained_from`."""
-    epoch: int = 0
-    best_epoch: int = 0
-    best_gauc: float = -1.0
-    best_digest: str = ""
-    """Digest of the weights of the best epoch."""
-    seconds: float = 0.0
 
 
 class WorkFolder:
@@ -187,7 +171,7 @@ def follow(
     """
     path = work_path(output, KIND)
     start = Progress(config=config, samples=samples, digest=digest, trained_from=trained_from)
-    return Follower(path, _read_same(path, start) if resume else start)
+    return Follower(path, read_same(path, start) if resume else start)
 
 
 @contextlib.contextmanager
@@ -223,14 +207,19 @@ def work_folder(
 
     def enter(path: Path) -> WorkFolder:
         if resume:
-            return WorkFolder(path, _read_same(path, start))
+            return WorkFolder(path, read_same(path, start))
         work = WorkFolder(path, start)
         with work._writing():
             write_json(path / PROGRESS, work.so_far.model_dump(mode="json"))
         return work
 
-    with unfinished_work(output, _folders(), enter, force=force, resume=resume) as work:
-        yield work
+    with unfinished_work(output, training_folders(), enter, force=force, resume=resume) as work:
+        try:
+            yield work
+        except (KeyboardInterrupt, SystemExit):
+            if not work.so_far.epoch:
+                log("training: no epoch is complete, so nothing is kept")
+            raise
 
 
 @contextlib.contextmanager
@@ -246,104 +235,23 @@ def unfinished_training(output: Path, samples: str, *, digest: str) -> Iterator[
     """
 
     def enter(path: Path) -> WorkFolder:
-        so_far = _read(path)
+        so_far = read_progress(path)
         if not so_far.epoch:
             raise FormatError(f"training: the unfinished training {path} has no complete epoch: leave out --finish")
         if so_far.samples != samples:
             raise FormatError(f"training: {path} was started with other samples: use those in {so_far.samples}")
-        _check_digest(path, so_far, digest)
+        check_digest(path, so_far, digest)
         work = WorkFolder(path, so_far)
         work.load_history()
         return work
 
     path = work_path(output, KIND)
-    if not _has_progress(path):
+    if not has_file(path):
         if (output / HEAD).is_file():
             raise FormatError(f"training: the run {output} is complete: leave out --finish")
         raise FormatError(
             f"training: there is no unfinished training of {output}, because {path} has no {PROGRESS}: leave out "
             "--finish"
         )
-    with unfinished_work(output, _folders(), enter, force=False, resume=True) as work:
+    with unfinished_work(output, training_folders(), enter, force=False, resume=True) as work:
         yield work
-
-
-def _folders() -> WorkFolders:
-    return WorkFolders(
-        KIND,
-        PROGRESS,
-        can_resume=_has_progress,
-        worth_keeping=_worth_keeping,
-        advice=_advice,
-        busy="this training is still running. Wait until it ends, or stop it with ^C, which keeps its complete epochs; "
-        "then --finish makes the best epoch the run",
-    )
-
-
-def _advice(path: Path) -> str:
-    # `--finish` cannot end a training of an ablation or of a search, which is inside another work folder.
-    inner = any(re.fullmatch(r"\..+\.(ablation|tuning)", parent.name) for parent in path.parents)
-    return RESUME if inner else f"{RESUME}, or make its best epoch the run with --finish"
-
-
-def has_progress(output: Path) -> bool:
-    """Return whether there is an unfinished training of the run `output` that must be kept."""
-    path = work_path(output, KIND)
-    return _has_progress(path) and _worth_keeping(path)
-
-
-def _has_progress(path: Path) -> bool:
-    return (path / PROGRESS).is_file()
-
-
-def _read(path: Path) -> Progress:
-    try:
-        return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
-    except FormatError as error:
-        raise FormatError(
-            f"training: the unfinished training {path} cannot be resumed ({error}): start again with --force"
-        ) from None
-
-
-def _read_same(path: Path, start: Progress) -> Progress:
-    """Read the progress, and check that the training was started with the settings, samples and run of `start`."""
-    so_far = _read(path)
-    if so_far.samples != start.samples:
-        raise FormatError(
-            f"training: {path} was started with other samples: use those in {so_far.samples}, or start again with "
-            "--force"
-        )
-    _check_digest(path, so_far, start.digest)
-    if so_far.trained_from != start.trained_from:
-        origin = "without --from" if so_far.trained_from is None else f"from the run {so_far.trained_from}"
-        raise FormatError(
-            f"training: {path} was started {origin}: resume it in the same way, or start again with --force"
-        )
-    before, now = so_far.config.model_dump(), start.config.model_dump()
-    other = [f"{name} {before[name]}, now {now[name]}" for name in before if before[name] != now[name]]
-    if other:
-        raise FormatError(
-            f"training: {path} was started with another configuration ({'; '.join(other)}): resume with the same one, "
-            "make its best epoch the run with --finish, or start again with --force"
-        )
-    return so_far
-
-
-def _check_digest(path: Path, so_far: Progress, digest: str) -> None:
-    """Check that the samples have the same content as at the start of the training."""
-    if so_far.digest and so_far.digest != digest:
-        raise FormatError(
-            f"training: {path} was started with other samples: those in {so_far.samples} were replaced since then. "
-            "Restore them, or start again with --force"
-        )
-
-
-def _worth_keeping(path: Path) -> bool:
-    """Return whether the folder `path` must be kept, because it has, or may have, a finished epoch."""
-    if not (path / PROGRESS).exists():
-        # A process that was killed before it wrote the first progress leaves at most the temporary file of it.
-        return any(not entry.name.startswith(f".{PROGRESS}.") for entry in path.iterdir())
-    try:
-        return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch > 0
-    except FormatError:
-        return True

@@ -19,11 +19,12 @@ from edgerec.core.parallel import cores
 from edgerec.data.samples import TRAIN, VALIDATION, Samples
 from edgerec.layers.kernels.form import Kernels, kernels_here
 from edgerec.model.batches import Batch
-from edgerec.model.checkpoints import Progress, WorkFolder
+from edgerec.model.checkpoints import WorkFolder
 from edgerec.model.config import ResolvedConfig
 from edgerec.model.evaluation import scored_batches, scorer_in_list
 from edgerec.model.input_pipeline import Shuffling, ahead, epoch
 from edgerec.model.optimizer import RowAdam
+from edgerec.model.progress import Progress
 from edgerec.model.reranker import Reranker
 from edgerec.model.runs import weights_digest, writing
 from edgerec.model.tally import Tally

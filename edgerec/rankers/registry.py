@@ -120,8 +120,8 @@ def find_model(name: str) -> Model:
     model = load_plugin(ENTRY_POINTS, name)
     if model is None:
         raise ConfigurationError(
-            f"there is no model {name!r}{did_you_mean(name, model_names())}; there are: {', '.join(model_names())}. "
-            "If another package has this model, install that package"
+            f"there is no model {name!r}{did_you_mean(name, model_names())}; there are: {', '.join(model_names())}, "
+            "and the models of packages that you install"
         )
     if not isinstance(model, Model):
         raise PluginError(

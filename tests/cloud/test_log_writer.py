@@ -235,7 +235,7 @@ REQUEST = {
 @pytest.mark.parametrize(
     ("table", "change", "text"),
     [
-        ("events", {"time": None}, "events.time has no value in 1 rows"),
+        ("events", {"time": None}, "events.time has no value in 1 row"),
         ("events", {"time": 10**14}, "should be milliseconds since 1970"),
         ("events", {"time": "5"}, 'events: row 1: time should be a whole number; received "5"'),
         ("events", {"kind": "click"}, "events.kind should be 'exposure' or 'page_view'; received 'click'"),

@@ -20,7 +20,7 @@ import pytest
 
 from edgerec.cloud.serve import serve
 from edgerec.cloud.settings import ServerSettings
-from edgerec.core.errors import OutputError, TransportError
+from edgerec.core.errors import FormatError, OutputError, TransportError
 from edgerec.data.logs import load_logs
 from edgerec.paging.codec import MEDIA_TYPE
 from edgerec.paging.http_transport import HttpTransport
@@ -122,7 +122,7 @@ def test_logs_are_stored_once_and_written_when_the_server_is_stopped(logs: Path,
         health = json.loads(call(state["url"], "GET", "/v1/health")[2])["logs"]
         assert (health["batches"], health["repeated"]) == (len(batches), len(batches))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 143
+        assert process.wait(30) == 0
     written = load_logs(out)
     assert (len(written.events), len(written.requests)) == (len(made.events), len(made.requests))
 
@@ -214,7 +214,18 @@ def test_a_server_without_logs_and_bundles_serves_pages(logs: Path) -> None:
             transport.send(BATCH)
         port = urlsplit(state["url"]).port
         assert port is not None
-        with pytest.raises(OutputError, match=f"cannot listen at 127.0.0.1:{port} .Address already in use.: choose"):
+        with pytest.raises(OutputError, match=rf"at 127.0.0.1:{port} .Address already in use.: choose .* --port 0 "):
             serve([], logs, ServerSettings(port=port))
+        # Wrong folders are named before the port.
+        for bundles, catalogue, versions, said in (
+            ([Path("none")], logs, None, "^bundle: none is not a folder"),
+            ([logs], logs, None, f"^bundle: {logs} has no manifest.json; it is a folder of the kind 'logs'"),
+            ([], Path("none"), None, "^logs: none is not a folder"),
+            ([], logs, Path("none"), "^versions: none cannot be read"),
+        ):
+            with pytest.raises(FormatError, match=said):
+                serve(bundles, catalogue, ServerSettings(port=port, versions=versions))
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == "edgerec: stopped\n"

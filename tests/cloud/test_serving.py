@@ -79,7 +79,7 @@ def test_while_it_drains_it_answers_over_tls_and_says_that_it_stops(logs: Path, 
             for batch in batches_of(made):
                 transport.send(batch)
         process.send_signal(signal.SIGTERM)  # a second signal ends it at once
-        assert process.wait(60) == 143
+        assert process.wait(60) == 0
     assert len(load_logs(tmp_path / "out").events) == len(made.events)
 
 
@@ -117,7 +117,7 @@ def test_requests_that_are_open_when_it_is_stopped_are_answered(logs: Path, bund
             connection.close()
         for thread in threads:
             thread.join()
-        assert process.wait(30) == 143
+        assert process.wait(30) == 0
     # Each batch whose answer came is there.
     assert len(load_logs(out).events) >= sum(stored) > 0
 

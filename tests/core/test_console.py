@@ -7,7 +7,9 @@ import pytest
 from edgerec.core.console import log, progress, progress_lines, stage
 
 
-def test_each_log_and_each_stage_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_is_one_line_and_a_stage_says_when_it_begins_and_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     log("[bold] " + "x" * 300)
     with stage("work"):
         pass
@@ -15,14 +17,15 @@ def test_each_log_and_each_stage_is_one_line_on_stderr(capsys: pytest.CaptureFix
     assert out == ""
     lines = err.splitlines()
     assert lines[0] == "[bold] " + "x" * 300
-    assert lines[1].startswith("work: 0.")
-    assert len(lines) == 2
+    assert lines[1] == "work ..."
+    assert lines[2].startswith("work: 0.")
+    assert len(lines) == 3
 
 
-def test_a_failed_stage_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_stage_has_no_end(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError), stage("work"):
         raise RuntimeError
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "work ...\n"
 
 
 def test_long_progress_without_a_terminal_writes_lines(

@@ -23,9 +23,12 @@ def wrong_type(source: Path) -> Logs:
     raise AssertionError
 
 
-def test_the_logs_are_written(tmp_path: Path) -> None:
+def test_the_logs_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "logs"
     run_converter(convert, [str(tmp_path), str(out)])
+    logs = make_logs(users=2)
+    said = f"wrote {len(logs.requests)} requests, {len(logs.events)} events and {len(logs.items)} items to {out}\n"
+    assert capsys.readouterr().out.endswith(said)
     assert load_logs(out).counts() == make_logs(users=2).counts()
     run_converter(convert, [str(tmp_path), str(out), "--force"])
 
@@ -55,6 +58,16 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(SystemExit, match=r"No such file .*items\.csv$"):
         run_converter(read, [str(tmp_path), str(tmp_path / "logs")])
+
+
+def test_an_interrupt_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(source: Path) -> Logs:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run_converter(stop, [str(tmp_path), str(tmp_path / "logs")])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.endswith(": interrupted\n")
 
 
 def test_an_error_without_a_text_is_one_line(tmp_path: Path) -> None:

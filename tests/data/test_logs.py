@@ -125,7 +125,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "renamed column": ("requests", lambda t: t.rename({"user_id": "uid"}), "table 'requests' has no column 'user_id'"),
     "missing feature": ("items", lambda t: t.drop("category"), "no column 'category', which feature p1 reads"),
     "missing score": ("requests", lambda t: t.drop("score"), "no column 'score', which feature p7 reads"),
-    "empty user": ("events", put("user_id", [1, None, 1, 1]), "events.user_id has no value in 1 rows"),
+    "empty user": ("events", put("user_id", [1, None, 1, 1]), "events.user_id has no value in 1 row"),
     "words for ids": (
         "events", put("user_id", ["a", "b", "c", "d"]),
         "events.user_id should be Int64; received String",

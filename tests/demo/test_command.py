@@ -19,7 +19,10 @@ def test_a_port_in_use_is_refused(small_world_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         line = error_line(edgerec_here("demo", *parts, "--no-browser", "--port", port))
-    assert line == f"edgerec: cannot listen at 127.0.0.1:{port} (Address already in use): choose another --port"
+    assert line == (
+        f"edgerec: cannot listen at 127.0.0.1:{port} (Address already in use): choose another --port, or --port 0 for "
+        "a free one"
+    )
 
 
 def test_a_port_in_use_is_refused_before_the_first_start_takes_its_minutes(tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ def test_a_file_and_its_bytes_give_the_same_outputs(
         np.testing.assert_array_equal(array, second[name])
 
 
+def test_the_copy_of_a_killed_process_is_removed_by_the_next_load(
+    model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = """
+        import os, signal, sys
+        from edgerec.device_runtime import interpreter
+        interpreter._create = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        interpreter.load_interpreter(sys.stdin.buffer.read(), "m", threads=1)
+    """
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(killed)], input=model, check=False)
+    assert [path.name for path in tmp_path.rglob("*.mnn")] == ["model.mnn"]
+    Session(model)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_outputs_stay_valid_after_the_next_run_and_the_session(model: bytes, inputs: dict[str, np.ndarray]) -> None:
     session = Session(model)
     kept = session.run(**inputs)

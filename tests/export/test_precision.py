@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -287,8 +288,9 @@ def test_the_printed_tables_have_all_precisions_and_columns(exported: Exports) -
 
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(export_table(exported("auto")[1].summary()))
+        console.print(export_table({"bundle": "b", **exported("auto")[1].summary(), "signed": False}))
     lines = capture.get().splitlines()
+    assert any(line.startswith("GAUC") and re.search(r"on these \d+ real requests", line) for line in lines)
     document = inspect_bundle(exported("auto")[0])
     with console.capture() as other:
         console.print(precision_table(document["precisions"]))

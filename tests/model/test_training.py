@@ -17,10 +17,11 @@ from edgerec.core.errors import ConfigurationError, FormatError, InputError, Out
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples, open_samples
 from edgerec.model import finishing, training_loop
 from edgerec.model.batches import make_batch
-from edgerec.model.checkpoints import Progress, WorkFolder, work_folder
+from edgerec.model.checkpoints import WorkFolder, work_folder
 from edgerec.model.config import ResolvedConfig, TrainConfig, load_config
 from edgerec.model.finishing import finish
 from edgerec.model.metrics import gauc
+from edgerec.model.progress import Progress
 from edgerec.model.runs import Run, load_run, model_for, save_weights, tool_versions, writing
 from edgerec.model.training import train
 from tests.full_disk import files_up_to
@@ -139,7 +140,8 @@ def test_training_logs_its_sizes_before_the_first_step(
     config = TrainConfig(**{**TINY.model_dump(exclude={"gain"}), "compiled": compiled})
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
-    chosen, warning, line = capsys.readouterr().err.splitlines()
+    chosen, warning, line, last = capsys.readouterr().err.splitlines()
+    assert last == "training: no epoch is complete, so nothing is kept"
     split = samples.head.splits[TRAIN]
     assert warning.startswith(f"train: batch_size {config.batch_size} is too large for {split.pages:,} requests: ")
     assert chosen == f"{split.pages:,} training requests in an epoch: gain 1.0"

@@ -10,8 +10,8 @@ from tests.proof.wheel import kept
 from tests.proof.wheel_installs import serve
 
 SILENT = "trap '' TERM; exec sleep 60"
-DEAF = """echo '{"url": "http://127.0.0.1:1"}'; trap 'exit 143' TERM; while true; do sleep 0.05; done"""
-WRONG = """echo 'no JSON'; trap 'exit 143' TERM; while true; do sleep 0.05; done"""
+DEAF = """echo '{"url": "http://127.0.0.1:1"}'; trap 'exit 0' TERM; while true; do sleep 0.05; done"""
+WRONG = """echo 'no JSON'; trap 'exit 0' TERM; while true; do sleep 0.05; done"""
 ENDED = "exit 3"
 
 

@@ -10,16 +10,26 @@ from rich.table import Table
 from rich.text import Text
 
 from edgerec.bundle.manifest import PRECISIONS
-from edgerec.cli.output import scalars, table_of
+from edgerec.cli.output import table_of
 from edgerec.cli.tables.mixing_rules import rules_table
-from edgerec.core.text import format_value, shown
+from edgerec.core.text import counted, format_value, shown
 from edgerec.mixing.settings import MixSettings
 
 
 def export_table(document: Mapping[str, Any]) -> RenderableType:
     """Return the table of the document of `edgerec export`."""
-    rows = document["precisions"]
-    return Group(scalars(document), "", precision_table(rows)) if rows else scalars(document)
+    parity, gauc, rows = document["parity"], document["gauc"], document["precisions"]
+    lines = [
+        ("bundle", str(document["bundle"])),
+        ("version", document["version_id"]),
+        ("precision", document["precision"]),
+        ("bytes for the device", format_value(document["device_bytes"])),
+        ("bytes for the cloud", format_value(document["cloud_bytes"])),
+        *_checked(parity, gauc),
+        ("signed", format_value(document["signed"])),
+    ]
+    table = table_of(("", ""), lines, header=False)
+    return Group(table, "", precision_table(rows)) if rows else table
 
 
 def inspection_table(document: Mapping[str, Any]) -> Group:
@@ -33,9 +43,7 @@ def inspection_table(document: Mapping[str, Any]) -> Group:
         ("precision", document["precision"]),
         ("signature", _signature_text(document["signature"])),
         ("limits", ", ".join(f"{count} {name.replace('_', '-')}" for name, count in document["limits"].items())),
-        ("parity", f"{format_value(parity['max_abs_error'])} at most on logits (tolerance {_tolerance_text(parity)})"),
-        ("orders", f"{parity['orders_equal']:,} of {parity['requests']:,} requests ranked alike"),
-        ("GAUC", f"Keras {format_value(gauc.get('keras'))}, MNN {format_value(gauc.get('mnn'))}"),
+        *_checked(parity, gauc),
     ]
     if "personal" in document:
         head.append(("personal patches", _personal_text(document["personal"])))
@@ -102,6 +110,21 @@ def precision_table(rows: Mapping[str, Mapping[str, Any]]) -> Table:
     known = [key for key in names if all(row.get(key) is not None for row in rows.values())]
     cells = [(name, *(format_value(rows[name][key]) for key in known)) for name in PRECISIONS if name in rows]
     return table_of(("precision", *(names[key] for key in known)), cells)
+
+
+def _checked(parity: Mapping[str, Any], gauc: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines about the comparison of MNN with Keras."""
+    real = counted(parity["requests"], "real request", "real requests")
+    values = ", ".join(
+        f"{name} {'unknown' if gauc.get(key) is None else format_value(gauc[key])}"
+        for key, name in (("keras", "Keras"), ("mnn", "MNN"))
+    )
+    return [
+        ("MNN against Keras", f"logits differ by at most {format_value(parity['max_abs_error'])} (tolerance "
+                              f"{_tolerance_text(parity)})"),
+        ("orders", f"equal for {parity['orders_equal']:,} of {real}"),
+        ("GAUC", f"{values}, on these {real}"),
+    ]  # fmt: skip
 
 
 def _tolerance_text(parity: Mapping[str, Any]) -> str:

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgerec.cli.output import table_of
-from edgerec.core.text import shown
+from edgerec.core.text import counted, shown
 
-HEADER = ("", "column", "first case", "rows", "")
+HEADER = ("severity", "column", "first case", "rows", "what")
 
 
 def check_table(document: dict[str, Any]) -> Group:
@@ -19,10 +19,10 @@ def check_table(document: dict[str, Any]) -> Group:
     lines = [f"not checked: {what}" for what in document["skipped"]]
     left = document["errors"] + document["warnings"] - len(document["findings"])
     if left:
-        lines.append(f"{left:,} more findings: give a larger --most")
-    lines.append(
-        f"{document['errors']:,} errors, {document['warnings']:,} warnings in {sum(document['rows'].values()):,} rows"
-    )
+        lines.append(f"{counted(left, 'more finding', 'more findings')}: give a larger --most")
+    errors = counted(document["errors"], "error", "errors")
+    warnings = counted(document["warnings"], "warning", "warnings")
+    lines.append(f"{errors}, {warnings} in {counted(sum(document['rows'].values()), 'row', 'rows')}")
     parts: list[Table | Text] = []
     if document["findings"]:
         parts = [table_of(HEADER, [row for finding in document["findings"] for row in _rows(finding)], texts=5)]
@@ -36,7 +36,7 @@ def _rows(finding: dict[str, Any]) -> list[tuple[str, ...]]:
     if finding["row"] is not None:
         place += f"{', ' if place else ''}row {finding['row']:,}"
     if finding["files"] > 1:
-        place += f" (and {finding['files'] - 1:,} more files)"
+        place += f" (and {counted(finding['files'] - 1, 'more file', 'more files')})"
     rows = "" if finding["rows"] is None else f"{finding['rows']:,}"
     return [
         (finding["severity"], name, place, rows, f"expected: {finding['expected']}"),

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgerec.cli.output import table_of
-from edgerec.core.text import shown
+from edgerec.core.text import counted, shown
 
 _SURE = {"told": "you said it", "sure": "sure", "likely": "likely", "unsure": "a guess: check it"}
 
@@ -44,5 +44,5 @@ def starting_table(document: dict[str, Any]) -> RenderableType:
 
 
 def _rows(file: dict[str, Any]) -> str:
-    text = f"{file['rows_read']:,} rows"
+    text = counted(file["rows_read"], "row", "rows")
     return text if file["complete"] else f"the first {text}"

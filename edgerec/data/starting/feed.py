@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from edgerec.core.errors import InputError
+from edgerec.core.text import counted
 from edgerec.data.starting.clicks import ClickRule, click_rule
 from edgerec.data.starting.files import Files
 from edgerec.data.starting.lists import Lists, find_lists, sorted_by_clicks
 from edgerec.data.starting.roles import BY_NAME, Found, is_rating
 from edgerec.data.starting.tables import Table
-from edgerec.data.starting.times import TimeRule, time_rule
+from edgerec.data.starting.times import DAY_UNITS, TimeRule, precision_check, time_rule
 from edgerec.data.starting.words import words_of
 
 CLICK_WITHIN_MS = 3_600_000
@@ -114,8 +115,8 @@ def _time(table: Table, found: Found, checks: list[str]) -> TimeRule:
     rule = time_rule(table.rows[found.column])
     if rule is None:
         raise InputError(f"{table.name}: the column {found.column!r} should have {BY_NAME['time'].expected}")
-    if rule.check:
-        checks.append(f"{table.name}, column {found.column!r}: {rule.check}")
+    precise = None if rule.unit in DAY_UNITS else precision_check(table.rows.select(rule.milliseconds)[:, 0])
+    checks += [f"{table.name}, column {found.column!r}: {text}" for text in (rule.check, precise) if text]
     return rule
 
 
@@ -148,7 +149,8 @@ def _rows(files: Files, time: TimeRule, checks: list[str]) -> pl.DataFrame:
         raise InputError(f"{table.name}: no row has a user, an item and a time")
     missing = len(rows) - len(usable)
     if missing:
-        checks.append(f"{table.name}: {missing:,} rows without a user, an item or a time are left out")
+        some = counted(missing, "row has", "rows have")
+        checks.append(f"{table.name}: {some} no user, no item or no time: the script leaves them out")
     return usable
 
 
@@ -167,7 +169,8 @@ def _clicked_by_column(table: Table, click: ClickRule, rows: pl.DataFrame, check
     known = clicked[rows["row"]]
     missing, known = known.null_count(), known.drop_nulls()
     if missing:
-        checks.append(f"{missing:,} rows have no value for the click: they give no label, as if they were not seen")
+        some = counted(missing, "row has", "rows have")
+        checks.append(f"{some} no value for the click, so there is no label, as if the card was not seen")
     if not known.any() or known.all():
         which = "no row was" if not known.any() else "every row was"
         raise InputError(
@@ -197,6 +200,7 @@ def _clicked_by_rows(rows: pl.DataFrame, opened: pl.DataFrame | None, by_list: b
             "clicks come after impressions?"
         )
     if lost:
-        checks.append(f"{lost:,} clicks fit no impression: they are page-views, and give no label")
+        some = counted(lost, "click fits", "clicks fit")
+        checks.append(f"{some} no impression, which gives page-views without a label")
     largest = int(rows["row"].max())  # type: ignore[arg-type]
     return pl.Series(range(largest + 1)).is_in(hit.cast(pl.Int64).implode())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgerec.core.errors import InputError
 from edgerec.data.starting.list_rows import one_row_for_each_item
-from edgerec.data.starting.roles import BY_NAME, Found, check_told, find_roles, near_misses
+from edgerec.data.starting.roles import BY_NAME, Found, check_times, check_told, find_roles, near_misses
 from edgerec.data.starting.tables import Table, read_table
 from edgerec.data.starting.words import words_of
 
@@ -101,6 +101,8 @@ def _check_needed(table: Table, roles: Mapping[str, Found], needed: Sequence[str
     for name in needed:
         if name not in roles:
             role = BY_NAME[name]
+            if name == "time":
+                check_times(table, role, ignored)
             more = ", or give a second file with the clicks" if name == "clicked" else ""
             columns = ", ".join(table.rows.columns[:20])
             raise InputError(

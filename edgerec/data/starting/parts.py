@@ -42,7 +42,9 @@ def make_script(feed: Feed, choice: Choice, name: str) -> str:
     codes = [entry.code for table in tables for entry in table.entries]
     hashes = key != ("list",) or any("hash_ids(" in code for code in codes)
     reads_csv = any(table.kind == "csv" for table in files.tables)
-    imports = ["Logs", "LogsHead", *(["hash_ids"] if hashes else []), "label_requests", "load_spec"]
+    imports = ["Logs", "LogsHead"]
+    imports += ["drop_incomplete"] if any(table.list_rows is None for table in files.tables) else []
+    imports += [*(["hash_ids"] if hashes else []), "label_requests", "load_spec"]
     imports += [*(["read_csv"] if reads_csv else []), "run_converter"]
     fields = {
         "name": name,
@@ -204,6 +206,6 @@ def _table(
         row=row,
         columns=tuple(dict.fromkeys(columns_read)),
         entries=(*entries, *(Entry(each.name, each.code) for each in made)),
-        dropped=tuple(column for column in needed if table.rows[column].null_count()),
+        needed=tuple(needed),
         times=((roles["time"].column, time.unit),) if reads_times and time is not None else (),
     )

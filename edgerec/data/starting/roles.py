@@ -243,6 +243,8 @@ def _told(table: Table, role: Role, column: str) -> Found:
         raise InputError(f"{role.option}: the column {shown(column)!r} of {table.name} cannot be used: {reason}")
     values = table.rows[column]
     fits = is_number(values) or _is_click(values) if role.name == "clicked" else role.fits(values)
+    if not fits and role.name == "time":
+        _refuse_times(table, column)
     if not fits:
         example = next(iter(values.drop_nulls().head(1)), None)
         raise InputError(
@@ -291,17 +293,31 @@ def near_misses(table: Table, role: Role, ignored: frozenset[str]) -> str:
                 f" (the column {shown(column)!r} has lists of records: write a row for each of them, or a list for "
                 "each field)"
             )
-        if (
-            column not in ignored
-            and not unusable_name(column)
-            and rank_of(column, role.tiers, role.fillers) is not None
-        ):
-            fault = time_fault(table.rows[column]) if role.name == "time" else None
-            if fault is not None:
-                return f" (column {shown(column)!r} has values that are no times: {shown(fault):.120})"
+        if _is_named(column, role, ignored):
             example = next(iter(table.rows[column].drop_nulls().head(1)), None)
             return f" (the values of {column!r} are no such values, for example {shown(repr(example)):.60})"
     return ""
+
+
+def check_times(table: Table, role: Role, ignored: frozenset[str]) -> None:
+    """Raise an InputError if a column has the name of a time, and times in some rows only."""
+    for column in table.rows.columns:
+        if _is_named(column, role, ignored):
+            _refuse_times(table, column)
+
+
+def _refuse_times(table: Table, column: str) -> None:
+    fault = time_fault(table.rows[column])
+    if fault is not None:
+        raise InputError(
+            f"{table.name}: column {shown(column)!r} has a value that is no time: {shown(fault):.120}: correct the "
+            "file, or name another column with --time COLUMN"
+        )
+
+
+def _is_named(column: str, role: Role, ignored: frozenset[str]) -> bool:
+    """Return whether the name of a column is that of a role."""
+    return column not in ignored and not unusable_name(column) and rank_of(column, role.tiers, role.fillers) is not None
 
 
 def check_told(tables: Sequence[Table], told: Mapping[str, Sequence[str]]) -> None:

@@ -35,7 +35,7 @@ class ReadTable:
         row: what a row is, in words.
         columns: the columns of the file that are read.
         entries: the columns that are made of them.
-        dropped: columns without which a row is left out.
+        needed: columns without which a row is left out.
         times: columns of a CSV file with texts that are times, with their formats.
     """
 
@@ -44,7 +44,7 @@ class ReadTable:
     row: str
     columns: tuple[str, ...]
     entries: tuple[Entry, ...]
-    dropped: tuple[str, ...] = ()
+    needed: tuple[str, ...]
     times: tuple[tuple[str, str], ...] = ()
 
     def fields(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class ReadTable:
                 if name in self.columns and name not in parsed
             ],
             "entries": self.entries,
-            "dropped": self.dropped,
+            "needed": self.needed,
         }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -85,10 +86,6 @@ def time_rule(values: pl.Series) -> TimeRule | None:
 
 _ZONE = "times have no time zone, so they are read as UTC"
 _DAYS = "times are whole days, so nobody knows what happened first within a day: give a more exact time if you can"
-_WHOLE = (
-    "times are whole seconds: if a request and a behaviour often have the same second, see docs/your-logs.md, "
-    '"Whole seconds"'
-)
 
 
 def _of_numbers(values: pl.Series, column: pl.Expr, name: str) -> TimeRule | None:
@@ -108,7 +105,7 @@ def _of_numbers(values: pl.Series, column: pl.Expr, name: str) -> TimeRule | Non
         return TimeRule(unit, code, scaled.round().cast(pl.Int64))
     whole, code = column.cast(pl.Int64), f"{name}.cast(pl.Int64)"
     if unit == "seconds":
-        return TimeRule(unit, f"{code} * 1000", whole * 1000, _WHOLE)
+        return TimeRule(unit, f"{code} * 1000", whole * 1000)
     if unit == "milliseconds":
         return TimeRule(unit, code, whole)
     return TimeRule(unit, f"{code} // {per_second // 1000}", whole // (per_second // 1000))
@@ -140,22 +137,40 @@ def _of_texts(values: pl.Series, formats: Sequence[str] = FORMATS) -> TimeRule |
 
 
 def time_fault(values: pl.Series) -> str | None:
-    """Return which value of a column of times is none, with its row, or None if most of its values are no times."""
-    if is_text(values.dtype):
-        texts = values.cast(pl.String)
-        for pattern in FORMATS:
-            if not _fits(texts.drop_nulls().head(1), pattern):
-                continue
-            wrong = texts.to_frame("x").select(parsed(pl.col("x"), pattern).is_null() & pl.col("x").is_not_null())["x"]
-            if 0 < int(wrong.sum()) <= len(texts) // 2:
-                row = int(wrong.arg_true()[0])
-                return f"row {row + 1} has {texts[row]!r}, and row 1 has {texts.drop_nulls()[0]!r}"
-    elif values.dtype.is_numeric():
+    """Return the first value of a column that is no time, with its row, or None if no value is a time.
+
+    Values are compared with the format, or the unit, that fits most of them.
+    """
+    known = values.is_not_null()
+    fitting = max(_fitting(values), key=lambda good: int(good.sum()), default=None)
+    if fitting is None or not fitting.any() or not (known & ~fitting).any():
+        return None
+    wrong, good = int((known & ~fitting).arg_true()[0]), int(fitting.arg_true()[0])
+    return f"row {wrong + 1} has {values[wrong]!r}, and row {good + 1} has {values[good]!r}"
+
+
+def _fitting(values: pl.Series) -> Iterator[pl.Series]:
+    """Yield which values are times, for each unit and format."""
+    texts = is_text(values.dtype)
+    if texts or values.dtype.is_numeric():
+        numbers = values.cast(pl.Float64, strict=False)
         for size in UNITS.values():
-            wrong = ~values.is_between(YEAR_2000 * size, YEAR_2100 * size)
-            if 0 < int(wrong.sum() or 0) <= len(values) // 2:
-                row = int(wrong.arg_true()[0])
-                return f"row {row + 1} has {values[row]!r}, and most rows have times since 2000"
+            yield numbers.is_between(YEAR_2000 * size, YEAR_2100 * size).fill_null(False)
+    for pattern in FORMATS if texts else ():
+        with contextlib.suppress(pl.exceptions.PolarsError):
+            yield values.cast(pl.String).to_frame("x").select(parsed(pl.col("x"), pattern).is_not_null())["x"]
+
+
+def precision_check(milliseconds: pl.Series) -> str | None:
+    """Return what the user should know if all times are whole minutes or whole seconds, or None."""
+    known = milliseconds.drop_nulls()
+    for unit, size in (("minute", 60_000), ("second", 1000)):
+        if len(known) and (known % size == 0).all():
+            return (
+                f"all times are whole {unit}s, so the order within a {unit} is not known, and a request may lose the "
+                'behaviour that triggered it: write milliseconds if you can; if not, see docs/your-logs.md, "Whole '
+                'seconds"'
+            )
     return None
 
 

@@ -19,8 +19,8 @@ from edgerec.model.ablation.cells import Cell, load_sums, save_sums, train_cell
 from edgerec.model.ablation.config import TREES, AblationConfig
 from edgerec.model.ablation.document import ablation_document
 from edgerec.model.baselines import baselines_document
-from edgerec.model.checkpoints import has_progress
 from edgerec.model.defaults import resolve
+from edgerec.model.progress import has_progress
 from edgerec.model.workers import workers_named
 from edgerec.reports.ablation.page import page
 from edgerec.reports.ablation.table import markdown

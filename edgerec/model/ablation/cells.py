@@ -9,9 +9,9 @@ from typing import Any
 from edgerec.core.arrays import read_members, save_members
 from edgerec.data.fitted_run import HEAD
 from edgerec.data.samples import Samples
-from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig
 from edgerec.model.evaluation import scored_batches, scorer
+from edgerec.model.progress import has_progress
 from edgerec.model.runs import load_run
 from edgerec.model.tally import Tally, UserSums
 from edgerec.model.training import train

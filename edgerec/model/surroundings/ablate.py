@@ -18,10 +18,10 @@ from edgerec.core.errors import ConfigurationError
 from edgerec.core.resumable import ResumableFolder, resumable_folder
 from edgerec.data.fitted_run import HEAD as RUN_HEAD
 from edgerec.data.samples import Samples
-from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import TrainConfig, check_config, model_tables
 from edgerec.model.defaults import resolve
 from edgerec.model.evaluation import scorer_in_list
+from edgerec.model.progress import has_progress
 from edgerec.model.runs import load_run
 from edgerec.model.surroundings.document import comparison
 from edgerec.model.surroundings.figures import Floats

@@ -15,8 +15,8 @@ from edgerec.core.errors import FormatError
 from edgerec.core.resumable import WorkFolders, remove, unfinished_work, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.data.fitted_run import HEAD
-from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig
+from edgerec.model.progress import has_progress
 from edgerec.model.tuning.space import search_space
 from edgerec.model.tuning.trials import (
     TRIALS,
@@ -122,7 +122,7 @@ def search_folder(output: Path, search: Search, *, force: bool, resume: bool) ->
             )
         return SearchFolder(path, search)
 
-    with unfinished_work(output, _folders(), enter, force=force, resume=resume) as folder:
+    with unfinished_work(output, search_folders(), enter, force=force, resume=resume) as folder:
         yield folder
 
 
@@ -143,7 +143,7 @@ def unfinished_search(output: Path, samples: str) -> Iterator[SearchFolder]:
             raise FormatError(f"tuning: {path} was started with other samples: use those in {search.samples}")
         return SearchFolder(path, search)
 
-    with unfinished_work(output, _folders(), enter, force=False, resume=True) as folder:
+    with unfinished_work(output, search_folders(), enter, force=False, resume=True) as folder:
         yield folder
 
 
@@ -152,7 +152,8 @@ def has_search(output: Path) -> bool:
     return _has_search(work_path(output, KIND))
 
 
-def _folders() -> WorkFolders:
+def search_folders() -> WorkFolders:
+    """Return what is known of the work folders of searches."""
     return WorkFolders(
         KIND,
         SEARCH,

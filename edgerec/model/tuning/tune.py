@@ -18,9 +18,9 @@ from edgerec.core.errors import ConfigurationError, FormatError, TrainingError, 
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.data.fitted_run import HEAD
 from edgerec.data.samples import Samples
-from edgerec.model.checkpoints import has_progress
 from edgerec.model.config import ResolvedConfig, TrainConfig
 from edgerec.model.defaults import resolve, sample_size, xla_pays
+from edgerec.model.progress import has_progress
 from edgerec.model.run_head import read_run_head
 from edgerec.model.runs import HISTORY, Run, checked_paths, load_run
 from edgerec.model.training import train

@@ -51,7 +51,7 @@ def test_errors_come_first_and_the_exit_code_is_1(logs: Path) -> None:
     severities = [line.split()[0] for line in lines if line.startswith(("error", "warning"))]
     assert severities == ["error", "error", "warning"]
     assert lines[-2].startswith("not checked: ordinals, and what all rows of a user show")
-    assert lines[-1].startswith("2 errors, 1 warnings in ")
+    assert lines[-1].startswith("2 errors, 1 warning in ")
     few = edgerec_here("check", logs, "--most", "1")
     assert few.stdout.splitlines()[-1] == lines[-1]
     assert few.stdout.splitlines()[-2] == "2 more findings: give a larger --most"

@@ -13,7 +13,7 @@ from edgerec.core.errors import InputError
 from edgerec.data.starting.attributes import useless
 from edgerec.data.starting.clicks import click_rule
 from edgerec.data.starting.tables import Table, read_table
-from edgerec.data.starting.times import time_fault, time_rule
+from edgerec.data.starting.times import precision_check, time_fault, time_rule
 
 
 def table(folder: Path, values: list[Any], **more: Any) -> Table:
@@ -97,10 +97,25 @@ def test_more_formats_of_times_are_read(value: str | int, expected: int) -> None
     assert pl.DataFrame({"t": [value]}).select(rule.milliseconds)["t"].to_list() == [expected]
 
 
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [([FIRST, None], "all times are whole minutes"), ([FIRST, FIRST + 1000], "all times are whole seconds"),
+     ([FIRST, FIRST + 1], None), ([None], None)],
+)  # fmt: skip
+def test_times_without_milliseconds_are_noticed(times: list[int | None], said: str | None) -> None:
+    check = precision_check(pl.Series(times, dtype=pl.Int64))
+    assert check is None if said is None else check is not None and check.startswith(said)
+
+
 def test_a_value_that_is_no_time_is_named_with_its_row() -> None:
     good = "2024-03-04 17:00:00"
     assert time_fault(pl.Series([good, good, "unknown"])) == f"row 3 has 'unknown', and row 1 has {good!r}"
-    assert time_fault(pl.Series([FIRST, 0, FIRST])) == "row 2 has 0, and most rows have times since 2000"
+    assert time_fault(pl.Series([FIRST, 0, FIRST])) == f"row 2 has 0, and row 1 has {FIRST}"
+    assert time_fault(pl.Series(["2024-03-04", good, good])) == f"row 1 has '2024-03-04', and row 2 has {good!r}"
+    assert time_fault(pl.Series([str(FIRST), "x"])) == f"row 2 has 'x', and row 1 has '{FIRST}'"
+    # Most rows fit days before months. The first row fits months before days, too.
+    days = ["03/04/2024 10:00:00", "13/04/2024 10:00:00", "14/04/2024 10:00:00", "soon"]
+    assert (time_fault(pl.Series(days)) or "").startswith("row 4 has 'soon', and row 1 has")
     assert time_fault(pl.Series(["a", "b"])) is None
 
 

@@ -92,7 +92,16 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
         (),
         "'shown_at' are no such values, for example 'soon'",
     ),
-    "one odd time": (table({"shown_at": ["soon", *SHOP["shown_at"][1:]]}), (), "'shown_at' are no such values"),
+    "one odd time": (
+        table({"shown_at": ["soon", *SHOP["shown_at"][1:]]}),
+        (),
+        "column 'shown_at' has a value that is no time: row 1 has 'soon', and row 2 has",
+    ),
+    "one odd time in a named column": (
+        table({"shown_at": [*SHOP["shown_at"][:-1], "soon"]}),
+        ("--time", "shown_at"),
+        f"column 'shown_at' has a value that is no time: row {COUNT} has 'soon', and row 1 has",
+    ),
     "two users": (
         table({"viewer": SHOP["customerId"]}),
         (),

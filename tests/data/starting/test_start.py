@@ -129,7 +129,7 @@ def test_files_of_impressions_clicks_and_items_are_joined(with_lists: bool, tmp_
     assert {each["role"]: each["file"] for each in found["files"]} == {
         "impressions": "impressions.csv", "clicks": "clicks.parquet", "items": "products.csv",
     }  # fmt: skip
-    assert any("1 clicks fit no impression" in each for each in found["check"])
+    assert any("1 click fits no impression" in each for each in found["check"])
     assert {each["column"] for each in found["left_out"]} >= {"title"}
     check_format(tmp_path / "start")
     logs = converted(tmp_path / "start", tmp_path / "raw")
@@ -190,9 +190,22 @@ def test_rows_without_a_user_are_left_out_and_counted(tmp_path: Path) -> None:
     case = CASES["a shop"]
     users = [None if row.list < 1003 else f"c-{row.user}" for row in ROWS]
     found = begin(tmp_path, Case({**case.columns, "customerId": users}, {}))
-    assert any("18 rows without a user" in each for each in found["check"])
+    assert any("18 rows have no user" in each for each in found["check"])
     check_format(tmp_path / "start")
     assert len(converted(tmp_path / "start", tmp_path / "raw").requests) == 57
+
+
+def test_a_later_file_may_lack_values_that_the_first_one_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = CASES["a shop"]
+    found = begin(tmp_path, case)
+    assert any("column 'shown_at': all times are whole minutes" in each for each in found["check"])
+    items = case.columns["sku"]
+    Case({**case.columns, "sku": [*items[:9], None, *items[10:]]}, {}).write(tmp_path / "raw")
+    logs = converted(tmp_path / "start", tmp_path / "raw")
+    assert logs.requests["item_id"].list.len().sum() == len(items) - 1
+    assert "shown.csv: 1 row is left out, because column 'sku' has no value, row 10" in capsys.readouterr().err
 
 
 def test_names_from_the_file_cannot_become_code(tmp_path: Path) -> None:
