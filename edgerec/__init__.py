@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from edgerec.simulation.config import SimulationConfig
     from edgerec.simulation.population import simulate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "edgerec.bundle.load": ("load_bundle", "load_device_model"),
