@@ -18,7 +18,8 @@ from edgerec.core import stdout
 from edgerec.core.errors import EdgeRecError, MissingExtraError, not_installed
 from edgerec.core.text import printable, shown
 
-_SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+_signals: list[int] = []
+"""The signals that `run` got. It runs one command in a process."""
 
 
 def need(extra: str, *modules: str) -> None:
@@ -36,11 +37,14 @@ def need(extra: str, *modules: str) -> None:
 
 @contextlib.contextmanager
 def until_stopped() -> Iterator[None]:
-    """Let a signal end a server's command with exit code 0, because a server runs until it is stopped."""
+    """Let a signal end a server's command with exit code 0, because a server runs until it is stopped.
+
+    A second signal interrupts what the server does at its end, so it keeps its exit code.
+    """
     try:
         yield
-    except SystemExit as end:
-        if end.code not in _SIGNALLED:
+    except SystemExit:
+        if len(_signals) != 1:
             raise
         sys.stderr.write("edgerec: stopped\n")
 
@@ -54,11 +58,10 @@ def run(command: click.Command) -> None:
     stdout.keep_for_results()
     # Without this, polars refuses a file if any column has a time zone that polars does not know, such as +08:00.
     os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
-    stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:
         # SystemExit runs every `finally` block and is not caught by libraries that catch `Exception`.
-        stopped.append(number)
+        _signals.append(number)
         # `bench compare` stops its commands, but ^C has stopped them already. They should clean up only once.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.exit(128 + number)
@@ -71,7 +74,7 @@ def run(command: click.Command) -> None:
     try:
         command.main(standalone_mode=False)
     except SystemExit:
-        _stopped(stopped)
+        _stopped()
         raise
     except click.ClickException as error:
         usage = io.StringIO()
@@ -93,7 +96,7 @@ def run(command: click.Command) -> None:
         _fail("there is not enough memory: free some memory or use a smaller input")
     except Exception:
         # A signal during an import or during tracing by TensorFlow may turn into any error.
-        _stopped(stopped)
+        _stopped()
         sys.stderr.write("".join(shown(line) + "\n" for line in traceback.format_exc().splitlines()))
         versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
         _fail(f"this is a bug in EdgeRec; please report it with the lines above ({versions})")
@@ -104,9 +107,9 @@ def _fail(text: str) -> None:
     sys.exit(1)
 
 
-def _stopped(signals: list[int]) -> None:
-    """If `signals` has an entry, exit with the exit code of the first one."""
-    if signals:
-        if signals[0] == signal.SIGINT:
+def _stopped() -> None:
+    """If there was a signal, exit with the exit code of the first one."""
+    if _signals:
+        if _signals[0] == signal.SIGINT:
             sys.stderr.write("edgerec: interrupted\n")
-        sys.exit(128 + signals[0])
+        sys.exit(128 + _signals[0])

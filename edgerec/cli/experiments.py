@@ -147,7 +147,7 @@ def abtest(
     check_output(out, force=force, kind=kind, inputs=[*bundles, *([world] if world is not None else [])])
     check_unfinished(out, resumable(kind), force=force, resume=resume)
     for bundle in bundles:
-        read_bundle_manifest(bundle, public_key=key)  # The imports below take seconds, so say before if it is none.
+        read_bundle_manifest(bundle, public_key=key)  # The imports below take seconds, so refuse another folder before.
     if mix:
         from edgerec.cli.tables.mix_test import mix_test_table
         from edgerec.simulation.closed_loop.read_world import read_world

@@ -11,7 +11,6 @@ from fastapi import APIRouter, FastAPI
 from edgerec import __version__
 from edgerec.cloud.answers import add_errors
 from edgerec.cloud.body_limit import BodyLimit
-from edgerec.cloud.embedding_source import EmbeddingSource
 from edgerec.cloud.front.front import NO_FRONT, Front
 from edgerec.cloud.front.gate import Gate
 from edgerec.cloud.front.metrics import ServerCollector
@@ -32,7 +31,6 @@ def create_app(
     logs: LogWriter | None = None,
     *,
     front: Front = NO_FRONT,
-    embeddings: EmbeddingSource | None = None,
 ) -> FastAPI:
     """Return the application. It has no settings: run it with any ASGI server, or mount it in an application of yours.
 
@@ -41,7 +39,6 @@ def create_app(
         logs: writes the logs of devices. It is closed when the application ends. None: logs are refused.
         front: who may ask and how often, and what can be seen from outside; default: everybody, as often as they like,
             without metrics and access log.
-        embeddings: where the embedding tables are, for `/v1/ready`; None: in the files of the bundles.
     """
 
     @contextlib.asynccontextmanager
@@ -56,7 +53,7 @@ def create_app(
         page_routes(service, front.user_rate),
         model_routes(service.versions, front.user_rate),
         log_routes(logs, front.user_rate),
-        state_routes(service, logs, front.fault, embeddings),
+        state_routes(service, logs, front.fault),
     ]
     if front.metrics:
         collector = ServerCollector(traffic, service, logs, front.access_log, front.user_rate)

@@ -49,10 +49,6 @@ class EmbeddingSource(Protocol):
         """Open the tables of the version whose cloud half is in the folder `cloud`."""
         ...
 
-    def fault(self) -> str | None:
-        """Return why look-ups fail now, in a text that strangers may read; None: they do not fail."""
-        ...
-
 
 class BundleFiles:
     """Reads the tables from the bundle's own files. Implements `EmbeddingSource`."""
@@ -67,10 +63,6 @@ class BundleFiles:
         """
         tables = open_tables(cloud, public_key=public_key)
         return OpenedEmbeddings(tables.version_id, tables.spec, tables, tables.mixing_columns, tables.mixing_kinds)
-
-    def fault(self) -> str | None:
-        """Return None. The files are open."""
-        return None
 
 
 class RedisEmbeddings:
@@ -118,14 +110,6 @@ class RedisEmbeddings:
         republished = RepublishedTables(tables, self._cached, fits)
         columns, kinds = manifest.mixing_columns, manifest.mixing_kinds
         return OpenedEmbeddings(manifest.version_id, manifest.spec, republished, columns, kinds)
-
-    def fault(self) -> str | None:
-        """Ask Redis for the list of versions, which takes as long as a look-up. The text does not name its address."""
-        try:
-            self._store.published("")
-        except StoreError:
-            return "Redis does not answer: pages of a model get 503"
-        return None
 
     def _complete(self, version_id: str, bundle: Path) -> RedisTables:
         """Return the tables of a version, all of whose rows are there."""

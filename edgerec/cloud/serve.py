@@ -100,7 +100,7 @@ def serve(
                 )
         if followed is not None:
             stack.enter_context(FolderThread(followed, service.versions, partial(admit_version, service, writer)))
-        app = create_app(service, writer, front=opened_front, embeddings=settings.embeddings)
+        app = create_app(service, writer, front=opened_front)
         warm(service, app, recalls=recall is CoVisitation)
         # The writer is closed at the end of this block, not by uvicorn, which would print a traceback on a full disk.
         config = uvicorn.Config(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from edgerec.cloud.mix_prices import MixPrices
 from edgerec.cloud.recall import Recall
 from edgerec.cloud.served_values import DefaultServedValues, ServedValues
 from edgerec.cloud.versions import ServedVersion, Versions
-from edgerec.core.errors import InputError
+from edgerec.core.errors import FormatError, InputError, StoreError
 from edgerec.data.schema import ITEM_ID
 from edgerec.paging.items import ItemBatch
 from edgerec.paging.page import Page, PageRequest
@@ -40,6 +40,7 @@ class FeedService:
 
     Attributes:
         catalogue, versions, waits: as given.
+        look_up_failed: whether the last look-up of embeddings failed; False before the first one.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class FeedService:
         prices: MixPrices | None = None,
     ) -> None:
         self.catalogue, self.versions, self.waits = catalogue, versions, waits
+        self.look_up_failed = False
         self._recall, self._served, self._prices = recall, served, prices
         self._lock = threading.Lock()
 
@@ -80,7 +82,7 @@ class FeedService:
             rows, scores = recalled(self._recall, request, self.catalogue)
             served = self._served_values(version, request.user_id, rows, scores, request.time)
         # A look-up in Redis does not hold up the pages of other devices.
-        items = version.batch(self.catalogue, rows, served)
+        items = self._batch(version, rows, served)
         return Page(
             page_id=secrets.randbits(63),
             offered_at=request.time,
@@ -107,7 +109,18 @@ class FeedService:
         unknown = [item for item, row in zip(item_ids, rows.tolist(), strict=True) if row < 0]
         if unknown:
             raise UnknownItemsError(f"the catalogue does not have {len(unknown)} of the items, such as {unknown[0]}")
-        return version.batch(self.catalogue, rows, {name: [None] * len(rows) for name in version.served_columns})
+        return self._batch(version, rows, {name: [None] * len(rows) for name in version.served_columns})
+
+    def _batch(self, version: ServedVersion, rows: NDArray[np.int32], served: Mapping[str, Sequence[Any]]) -> ItemBatch:
+        """Return items of the catalogue, and remember whether their embeddings were found."""
+        try:
+            items = version.batch(self.catalogue, rows, served)
+        except (StoreError, FormatError):
+            self.look_up_failed = True
+            raise
+        if items.embeddings and len(rows):
+            self.look_up_failed = False
+        return items
 
     def learn(self, events: pl.DataFrame, requests: pl.DataFrame, *, piece: int | None = None) -> None:
         """Let the recall and the served values learn from new rows of the logs.

@@ -9,7 +9,7 @@ import polars as pl
 from edgerec.core.console import log
 from edgerec.core.errors import InputError
 from edgerec.core.paths import AnyPath, to_path
-from edgerec.core.text import counted, shown
+from edgerec.core.text import shown
 
 
 def drop_incomplete(rows: pl.DataFrame, columns: Sequence[str], path: AnyPath) -> pl.DataFrame:
@@ -27,9 +27,13 @@ def drop_incomplete(rows: pl.DataFrame, columns: Sequence[str], path: AnyPath) -
     for column in columns:
         lacking = rows[column].is_null().arg_true()
         if len(lacking):
-            some = counted(len(lacking), "row is", "rows are")
-            first = f"{', row' if len(lacking) == 1 else ', the first is row'} {int(lacking[0]) + 1:,}"
-            log(f"{path}: {some} left out, because column {shown(column)!r} has no value{first}")
+            first = f"row {int(lacking[0]) + 1:,}"
+            why = f"no value in column {shown(column)!r}"
+            log(
+                f"{path}: {first} is left out, because it has {why}"
+                if len(lacking) == 1
+                else f"{path}: {len(lacking):,} rows are left out, because they have {why} (the first is {first})"
+            )
     complete = rows.drop_nulls(list(columns))
     if len(rows) and not len(complete):
         raise InputError(f"{path}: no row has values in all of {', '.join(map(repr, map(shown, columns)))}")

@@ -188,7 +188,7 @@ def read_head(path: Path) -> LogsDocument:
     """Read the first file of a folder of logs.
 
     Raises:
-        FormatError: the folder does not exist, is none of logs, or has another format number.
+        FormatError: the folder does not exist, is not a folder of logs, or has another format number.
     """
     return read_document(path / HEAD, LogsDocument, what="logs", format_number=FORMAT, advice=ADVICE)
 

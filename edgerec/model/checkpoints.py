@@ -218,7 +218,7 @@ def work_folder(
             yield work
         except (KeyboardInterrupt, SystemExit):
             if not work.so_far.epoch:
-                log("training: no epoch is complete, so nothing is kept")
+                log("training: this training has no complete epoch, so nothing of it is kept")
             raise
 
 

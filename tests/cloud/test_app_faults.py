@@ -3,16 +3,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgerec.bundle.signing import PublicKey
 from edgerec.cloud.app import create_app
+from edgerec.cloud.embedding_source import BundleFiles, OpenedEmbeddings
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.service import FeedService
 from edgerec.cloud.start import open_service
-from edgerec.core.errors import FormatError
+from edgerec.core.errors import FormatError, StoreError
+from edgerec.kv.store import EmbeddingTables, Keys, Lookup
 from edgerec.paging.log_body import encode_batch
 from edgerec.paging.page import PageRequest
 from tests.cloud.asking import ask, asked
@@ -78,6 +83,62 @@ def test_answers_name_no_file_and_no_server(
     answer = ask(app, "POST", "/v1/items", {"item_ids": []})
     assert (answer.status, answer.json) == (500, {"error": "this is a fault of the server: its log says more"})
     assert "10.0.0.5:6379" in caplog.text
+
+
+class Failing:
+    """Tables that fail when the test says so."""
+
+    version_id = "v1"
+    error: Exception | None = None
+    asked = 0
+
+    def __init__(self, tables: EmbeddingTables) -> None:
+        self.tables, self.dimensions = tables, tables.dimensions
+
+    def get_many(self, keys_by_feature: Mapping[str, Keys]) -> dict[str, Lookup]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return self.tables.get_many(keys_by_feature)
+
+
+class FailingFiles(BundleFiles):
+    """A source of such tables, as an application may have one."""
+
+    opened: Failing
+
+    def open(self, cloud: Path, *, public_key: PublicKey | None) -> OpenedEmbeddings:
+        found = super().open(cloud, public_key=public_key)
+        self.opened = Failing(found.tables)
+        return replace(found, tables=self.opened)
+
+
+@pytest.mark.parametrize("error", [StoreError("no answer"), FormatError("embedding store: a row is damaged")])
+def test_ready_says_whether_the_last_look_up_failed_and_makes_none(error: Exception, logs: Path, bundle: Path) -> None:
+    source = FailingFiles()
+    app = create_app(open_service(logs, [bundle], embeddings=source))
+    items = {"version_id": "v1", "item_ids": [100, 101]}
+
+    def ready() -> tuple[int, str]:
+        answer = ask(app, "GET", "/v1/ready")
+        return answer.status, answer.json["embeddings"]
+
+    def looked_up(body: dict[str, Any]) -> int:
+        return ask(app, "POST", "/v1/items", body).status
+
+    assert ready() == (200, "ok")
+    source.opened.error = error
+    assert ready() == (200, "ok")
+    assert looked_up(items) >= 500
+    # These look nothing up.
+    assert looked_up({"item_ids": [100, 101]}) == 200
+    source.opened.error = None
+    assert looked_up({"version_id": "v1", "item_ids": []}) == 200
+    before = source.opened.asked
+    assert ready() == (200, "the last look-up failed")
+    assert source.opened.asked == before
+    assert looked_up(items) == 200
+    assert ready() == (200, "ok")
 
 
 class Waiting(FeedService):

@@ -13,8 +13,8 @@ def test_rows_without_a_value_are_left_out_and_counted(capsys: pytest.CaptureFix
     rows = pl.DataFrame({"user": [1, 2, None, 4], "item": ["a", None, None, "d"], "price": [None, 1, 2, None]})
     assert drop_incomplete(rows, ["user", "item"], "in/shown.csv")["user"].to_list() == [1, 4]
     assert capsys.readouterr().err.splitlines() == [
-        "in/shown.csv: 1 row is left out, because column 'user' has no value, row 3",
-        "in/shown.csv: 2 rows are left out, because column 'item' has no value, the first is row 2",
+        "in/shown.csv: row 3 is left out, because it has no value in column 'user'",
+        "in/shown.csv: 2 rows are left out, because they have no value in column 'item' (the first is row 2)",
     ]
 
 

@@ -124,7 +124,7 @@ class Session:
             server, self._server = self._server, None
             server.terminate()
             code = server.wait(timeout=60)
-            if code not in (0, 143):
+            if code != 0:
                 raise CommandFailedError(f"after SIGTERM, the server had the exit code {code}\n{self._printed()}")
 
     def kill(self) -> None:

@@ -141,7 +141,7 @@ def test_training_logs_its_sizes_before_the_first_step(
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
     chosen, warning, line, last = capsys.readouterr().err.splitlines()
-    assert last == "training: no epoch is complete, so nothing is kept"
+    assert last == "training: this training has no complete epoch, so nothing of it is kept"
     split = samples.head.splits[TRAIN]
     assert warning.startswith(f"train: batch_size {config.batch_size} is too large for {split.pages:,} requests: ")
     assert chosen == f"{split.pages:,} training requests in an epoch: gain 1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ class DrainingServer(uvicorn.Server):
     """Runs an application until SIGINT or SIGTERM. Then it answers for `drain_s` seconds more, and ends.
 
     A load balancer needs this time to notice that the server will end. Requests that are open at the end are answered,
-    too. A second signal ends it at once.
+    too. Another signal ends the time at once. When it is over, a further SIGINT cuts off the requests that are open.
 
     Args:
         config: uvicorn's settings.
@@ -34,6 +35,14 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._drain, self._listening, self._stopping = drain_s, listening, stopping
         self._stop_at: float | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run until a signal comes. At the end, the handler from before gets it; twice if requests were cut off."""
+        try:
+            super().run(sockets)
+        finally:
+            if self.force_exit:
+                signal.raise_signal(signal.SIGINT)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""

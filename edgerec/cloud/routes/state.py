@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from edgerec.cloud.answers import json_answer
-from edgerec.cloud.embedding_source import BundleFiles, EmbeddingSource
 from edgerec.cloud.front.asgi import CALLER
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.service import FeedService
@@ -20,7 +19,6 @@ def state_routes(
     service: FeedService,
     logs: LogWriter | None,
     fault: Callable[[], str | None] = lambda: None,
-    embeddings: EmbeddingSource | None = None,
 ) -> APIRouter:
     """Return the routes that say what the server does.
 
@@ -28,9 +26,7 @@ def state_routes(
         service: answers the requests.
         logs: writes the logs of devices; None: there are none.
         fault: returns why the server should get no requests now; None: it should get them.
-        embeddings: where the embedding tables are; None: in the files of the bundles.
     """
-    source = embeddings or BundleFiles()
     router = APIRouter()
 
     @router.get("/v1/health")
@@ -43,15 +39,15 @@ def state_routes(
 
     @router.get("/v1/ready")
     def ready() -> Response:
-        """Return whether the server should get requests, and in `embeddings` whether they can be looked up.
+        """Return whether the server should get requests, and in `embeddings` whether the last look-up of them failed.
 
-        It should get none while it stops, or if its disk is full. Without embeddings it should: pages without a model,
-        logs and downloads work, and all servers share one Redis, so no other one is better.
+        It should get none while it stops, or if its disk is full. It stays ready without Redis. All servers share one
+        Redis, so another server would not help. Redis is not asked here: a probe must not wait for it.
         """
         found = fault()
         if found is not None:
             return json_answer({"error": found}, 503)
-        return json_answer({**_OK, "embeddings": source.fault() or "ok"})
+        return json_answer({**_OK, "embeddings": "the last look-up failed" if service.look_up_failed else "ok"})
 
     @router.get("/v1/versions")
     async def versions() -> Response:

@@ -42,8 +42,7 @@ def make_script(feed: Feed, choice: Choice, name: str) -> str:
     codes = [entry.code for table in tables for entry in table.entries]
     hashes = key != ("list",) or any("hash_ids(" in code for code in codes)
     reads_csv = any(table.kind == "csv" for table in files.tables)
-    imports = ["Logs", "LogsHead"]
-    imports += ["drop_incomplete"] if any(table.list_rows is None for table in files.tables) else []
+    imports = ["Logs", "LogsHead", "drop_incomplete"]
     imports += [*(["hash_ids"] if hashes else []), "label_requests", "load_spec"]
     imports += [*(["read_csv"] if reads_csv else []), "run_converter"]
     fields = {

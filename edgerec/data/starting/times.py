@@ -137,7 +137,7 @@ def _of_texts(values: pl.Series, formats: Sequence[str] = FORMATS) -> TimeRule |
 
 
 def time_fault(values: pl.Series) -> str | None:
-    """Return the first value of a column that is no time, with its row, or None if no value is a time.
+    """Return the first value of a column that is no time, with its row, or None if all values are times, or none is.
 
     Values are compared with the format, or the unit, that fits most of them.
     """
@@ -150,7 +150,7 @@ def time_fault(values: pl.Series) -> str | None:
 
 
 def _fitting(values: pl.Series) -> Iterator[pl.Series]:
-    """Yield which values are times, for each unit and format."""
+    """Yield a mask of the values that are times, for each unit and format."""
     texts = is_text(values.dtype)
     if texts or values.dtype.is_numeric():
         numbers = values.cast(pl.Float64, strict=False)

@@ -71,6 +71,22 @@ def test_a_row_for_each_item_is_made(form: str, tmp_path: Path) -> None:
     assert requests["device"].to_list() == BASE["device"]
 
 
+def test_a_row_without_a_user_is_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _write(tmp_path / "raw", "parquet", {"inview": ITEMS, "chosen": CLICKED})
+    write_start([path], tmp_path / "start", told={"list": ["request_id"]})
+    rows = pl.read_parquet(path).with_columns(
+        user_id=pl.when(pl.col("request_id") != BASE["request_id"][4]).then("user_id"),
+        inview=pl.when(pl.col("request_id") != BASE["request_id"][6]).then("inview"),
+    )
+    rows.write_parquet(path)
+    capsys.readouterr()
+    assert len(converted(tmp_path / "start", tmp_path / "raw").requests) == len(LISTS) - 2
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        f"{path}: row 5 is left out, because it has no value in column 'user_id'",
+        f"{path}: row 7 is left out, because it has no value in column 'inview'",
+    ]
+
+
 def test_the_one_clicked_item_may_have_its_own_column(tmp_path: Path) -> None:
     first = [each[0] if each else None for each in CLICKED]
     path = _write(tmp_path / "raw", "parquet", {"inview": ITEMS, "clicked_item": first})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -205,7 +206,28 @@ def test_a_later_file_may_lack_values_that_the_first_one_had(
     Case({**case.columns, "sku": [*items[:9], None, *items[10:]]}, {}).write(tmp_path / "raw")
     logs = converted(tmp_path / "start", tmp_path / "raw")
     assert logs.requests["item_id"].list.len().sum() == len(items) - 1
-    assert "shown.csv: 1 row is left out, because column 'sku' has no value, row 10" in capsys.readouterr().err
+    assert "shown.csv: row 10 is left out, because it has no value in column 'sku'" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_script_with_one_line(tmp_path: Path) -> None:
+    begin(tmp_path, CASES["a shop"])
+    script = tmp_path / "start" / "make_logs.py"
+    text = script.read_text()
+    assert text.count("\nimport polars as pl\n") == 1
+    # A pause before the import, so that the signal comes at a known moment.
+    script.write_text(
+        text.replace("\nimport polars as pl\n", '\nimport time\n\nprint("begun", flush=True)\ntime.sleep(60)\n')
+    )
+    command = [sys.executable, str(script), str(tmp_path / "raw"), str(tmp_path / "logs")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "begun\n"
+            child.send_signal(signal.SIGINT)
+            assert child.communicate(timeout=30) == ("", "make_logs.py: interrupted\n")
+        finally:
+            child.kill()
+    assert child.returncode == 130
 
 
 def test_names_from_the_file_cannot_become_code(tmp_path: Path) -> None:
