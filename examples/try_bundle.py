@@ -55,14 +55,14 @@ class LocalTransport:
 
 
 def try_bundle(bundle, store_path):
-    """Show a page, report three exposures and a click, and print the order after each of them."""
+    """Show a page, report three exposures and a click, and print the order after each. Return the number of errors."""
     cases = sorted((bundle / "golden").glob("raw-*.npz"))
     model = load_device_model(bundle)
     if not cases:
         sys.exit(f"{bundle} has no golden cases with raw values (golden/raw-*.npz): export it with this version")
     request = read_raw(cases[-1])  # the longest one
     transport = LocalTransport(model, open_tables(bundle / "cloud"), request)
-    count = len(transport.rows)
+    count, errors = len(transport.rows), []
     config = ClientConfig(page=count, fetch=count, prefetch=0, debounce_ms=0)
     with BehaviourStore(store_path, user_id=7, limits=model.limits) as store:
         client = Client(store, transport, model, config=config)
@@ -73,6 +73,7 @@ def try_bundle(bundle, store_path):
             took = (time.perf_counter() - started) * 1000
             triggers = ", ".join(done.requests) or "none"
             print(f"{what}\n  triggers: {triggers} ({took:.1f} ms)\n  order: ", *client.order()[:12])
+            errors.extend(done.errors)
             for error in done.errors:
                 print("  error:", error)
 
@@ -90,6 +91,7 @@ def try_bundle(bundle, store_path):
         work(f"the user opened {second} and came back:")
         client.close()
     print(len(transport.sent), "log rows were sent")
+    return len(errors)
 
 
 if __name__ == "__main__":
@@ -97,6 +99,7 @@ if __name__ == "__main__":
         sys.exit("usage: python try_bundle.py BUNDLE")
     try:
         with TemporaryDirectory() as folder:
-            try_bundle(Path(sys.argv[1]), Path(folder) / "user.db")
+            errors = try_bundle(Path(sys.argv[1]), Path(folder) / "user.db")
     except EdgeRecError as error:
         sys.exit(f"error: {error}")
+    sys.exit(1 if errors else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edgerec.bench.plan import ALL, COLD, MEMORY, WHAT, Plan
+from edgerec.bench.plan import ALL, COLD, MEMORY, PERSONAL, WHAT, Plan
 from edgerec.core.text import counted
 
 PROCESS_S, ROUND_S, COLD_S, MEMORY_S = 9.0, 1.0, 1.0, 4.0
@@ -19,14 +19,15 @@ WITH_PEERS = 2.0
 
 def seconds_of(plan: Plan) -> float:
     """Return about how many seconds a plan takes on a machine without other work."""
-    rounds = (PROCESS_S * len(plan.shares) + ROUND_S * plan.rounds) * (1 + len(plan.beside))
-    rounds *= (1.0 if plan.sweep else WITHOUT_SWEEP) * (WITH_PEERS if plan.peers else 1.0)
-    return rounds + COLD_S * plan.starts(COLD) + MEMORY_S * plan.starts(MEMORY) + (plan.sustained or 0.0)
+    timed = (PROCESS_S * len(plan.shares) + ROUND_S * plan.rounds) * (1 + len(plan.beside))
+    timed *= (1.0 if plan.sweep else WITHOUT_SWEEP) * (WITH_PEERS if plan.peers else 1.0)
+    return timed + COLD_S * plan.starts(COLD) + MEMORY_S * plan.starts(MEMORY) + (plan.sustained or 0.0)
 
 
 def announcement(plan: Plan) -> str:
     """Return the line for a plan that measures all."""
-    parts = ", ".join(what for what in WHAT if what != ALL)
+    names = {PERSONAL: f"{PERSONAL} (if the bundle has a head of patches)"}
+    parts = ", ".join(names.get(what, what) for what in WHAT if what != ALL)
     seconds = seconds_of(plan)
     long = f"{math.ceil(seconds / 60)} minutes" if seconds > 90 else f"{math.ceil(seconds / 10) * 10} seconds"
     rounds = counted(plan.rounds, "round", "rounds")

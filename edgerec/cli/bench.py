@@ -180,8 +180,8 @@ _bench_command("memory", "Measure the memory of a device process after each phas
 _bench_command("profile", "Measure the operations of each model.", [_THREADS, _CPU])
 _bench_command(
     "all",
-    "Measure everything, with progress on stderr. It takes one to three minutes without other work; --no-sweep and "
-    "fewer --rounds make it shorter.",
+    "Measure everything, with progress on stderr. It takes one or two minutes without other work; fewer "
+    "--rounds and --no-sweep make it shorter.",
     [_PEERS, _BESIDE, _sweep(True), *_rounds(30, 3), _THREADS, _CPU],
 )
 

@@ -52,7 +52,7 @@ def demo(bundle: Path | None, catalogue: Path | None, out: Path, port: int, no_b
         from edgerec.core.atomic import check_output
         from edgerec.core.errors import OutputError
 
-        if out.exists():
+        if out.exists():  # `check_output` would name --force, which this command does not have.
             raise OutputError(
                 f"output {out} exists already, and `edgerec demo` did not write it: choose another --out, or remove it "
                 "yourself"

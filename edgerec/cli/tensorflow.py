@@ -14,7 +14,7 @@ def import_tensorflow() -> None:
 
     TensorFlow writes some messages before its log level takes effect, so file descriptor 2 is redirected meanwhile. If
     the import fails, the messages are shown. All threads share the descriptor, so only the command line may call this,
-    and only while the process has one thread. After the first call, nothing happens.
+    and first while the process has one thread. Later calls do nothing.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr(shown_after=ImportError):

@@ -68,15 +68,21 @@ def lock(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def temporary_folder(target: Path, purpose: Purpose) -> Iterator[Path]:
+def temporary_folder(target: Path, purpose: Purpose, *, clear: bool = True) -> Iterator[Path]:
     """Yield a new folder beside `target`. When the block ends, the folder is removed if it still exists.
 
     If the purpose is `old` and `target` does not exist, the older output in the folder is moved back to `target` first.
 
+    Args:
+        target: the output.
+        purpose: what the folder is for.
+        clear: call `clear_leftovers` first.
+
     Raises:
         OSError: the folder cannot be made.
     """
-    clear_leftovers(target)
+    if clear:
+        clear_leftovers(target)
     folder, handle = _locked(lambda: tempfile.mkdtemp(prefix=_prefix(target, purpose), dir=target.parent))
     try:
         yield folder

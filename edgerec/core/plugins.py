@@ -16,7 +16,7 @@ from edgerec.core.errors import EdgeRecError, PluginError, first_line
 T = TypeVar("T")
 
 before_import: dict[str, Callable[[], None]] = {}
-"""What is called before an entry point is imported, by the group of entry points. The command line sets it."""
+"""What is called before each import of an entry point, by the group of entry points. The command line sets it."""
 
 
 def plugin_names(group: str) -> list[str]:

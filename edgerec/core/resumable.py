@@ -24,6 +24,7 @@ JOB = "job.json"
 FORMAT = 2
 """Format number of the work folder. It changes whenever the content of notes changes."""
 RESUME = "go on with --resume"
+PARTIAL_RESULTS = "partial results"
 
 Work = TypeVar("Work")
 
@@ -104,8 +105,8 @@ class WorkFolders:
     worth_keeping: Callable[[Path], bool]
     advice: Callable[[Path], str] = lambda _: RESUME
     """Returns what to do with the partial results in a folder, except to start again."""
-    results: Callable[[Path], str] = lambda _: "partial results are"
-    """Returns what is kept in a folder, with its verb."""
+    results: Callable[[Path], str] = lambda _: PARTIAL_RESULTS
+    """Returns the name of what is kept in a folder."""
     busy: str = "wait until it ends, or choose another --out"
     """What to do if another process writes to the folder."""
 
@@ -143,7 +144,7 @@ def unfinished_work(
             yield work
         except BaseException:
             if worth_keeping(folder):
-                log(f"{folders.kind}: {folders.results(folder)} kept in {folder}: {folders.advice(folder)}")
+                log(f"{folders.kind}: kept in {folder}: {folders.results(folder)}: {folders.advice(folder)}")
             else:
                 discard(folder, output.resolve())
             raise

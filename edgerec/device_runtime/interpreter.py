@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerec.core.errors import SessionError, not_installed
-from edgerec.core.leftovers import temporary_folder
+from edgerec.core.leftovers import clear_leftovers, temporary_folder
 from edgerec.device_runtime import forks
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
@@ -51,7 +51,9 @@ def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any
     # of a killed process would stay for ever.
     folder = None
     try:
-        with temporary_folder(Path(tempfile.gettempdir(), "edgerec-model"), "partial") as folder:
+        target = Path(tempfile.gettempdir(), "edgerec-model")
+        _clear_once(target)
+        with temporary_folder(target, "partial", clear=False) as folder:
             path = folder / "model.mnn"
             path.write_bytes(model)
             return _create(path, label, threads)
@@ -60,6 +62,12 @@ def _create_from_bytes(model: bytes, label: str, threads: int) -> tuple[Any, Any
             f"cannot write {label} into {folder or 'a temporary folder'}, from which MNN reads it ({error.strerror}): "
             "free some space in this folder, or set TMPDIR to a folder with free space"
         ) from None
+
+
+@cache
+def _clear_once(target: Path) -> None:
+    """Remove the copies of models that killed processes left, once in a process: this lists the temporary folder."""
+    clear_leftovers(target)
 
 
 def _create(path: Path, label: str, threads: int) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ from edgerec.model.progress import (
     PROGRESS,
     Progress,
     check_digest,
-    has_file,
+    has_progress_file,
     read_progress,
     read_same,
     training_folders,
@@ -218,7 +218,7 @@ def work_folder(
             yield work
         except (KeyboardInterrupt, SystemExit):
             if not work.so_far.epoch:
-                log("training: this training has no complete epoch, so nothing of it is kept")
+                log("training: no epoch of this training is complete, so nothing of it is kept")
             raise
 
 
@@ -246,7 +246,7 @@ def unfinished_training(output: Path, samples: str, *, digest: str) -> Iterator[
         return work
 
     path = work_path(output, KIND)
-    if not has_file(path):
+    if not has_progress_file(path):
         if (output / HEAD).is_file():
             raise FormatError(f"training: the run {output} is complete: leave out --finish")
         raise FormatError(

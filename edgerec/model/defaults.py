@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgerec.core.text import counted
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples
 from edgerec.model.config import ResolvedConfig, TrainConfig
 from edgerec.rankers.registry import find_model
@@ -113,8 +114,8 @@ def large_batches(config: TrainConfig, samples: Samples) -> str | None:
     if steps >= FEW_STEPS or config.batch_size <= default:
         return None
     return (
-        f"train: batch_size {config.batch_size} is too large for {requests:,} requests: an epoch has only "
-        f"{steps} training {'step' if steps == 1 else 'steps'}, in which a model learns little: leave batch_size out "
+        f"train: batch_size {config.batch_size} is too large for an epoch of {requests:,} requests: it has only "
+        f"{counted(steps, 'training step', 'training steps')}, in which a model learns little: leave batch_size out "
         f"(then it is {default}), or make it smaller"
     )
 

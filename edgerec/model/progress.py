@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError
-from edgerec.core.resumable import RESUME, WorkFolders, work_path
+from edgerec.core.resumable import PARTIAL_RESULTS, RESUME, WorkFolders, work_path
 from edgerec.core.text_fields import PathText
 from edgerec.model.config import ResolvedConfig
 
@@ -43,7 +43,7 @@ def training_folders() -> WorkFolders:
     return WorkFolders(
         KIND,
         PROGRESS,
-        can_resume=has_file,
+        can_resume=has_progress_file,
         worth_keeping=_worth_keeping,
         advice=_advice,
         results=_epochs,
@@ -59,21 +59,21 @@ def _advice(path: Path) -> str:
 
 
 def _epochs(path: Path) -> str:
-    """Return which epochs are kept in the folder `path`, with the verb."""
+    """Return which epochs are kept in the folder `path`."""
     try:
-        complete = read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch
+        complete = _read(path).epoch
     except FormatError:
-        return "partial results are"
-    return "epoch 1 is" if complete == 1 else f"epochs 1 to {complete} are"
+        return PARTIAL_RESULTS
+    return "epoch 1" if complete == 1 else f"epochs 1 to {complete}"
 
 
 def has_progress(output: Path) -> bool:
     """Return whether there is an unfinished training of the run `output` that must be kept."""
     path = work_path(output, KIND)
-    return has_file(path) and _worth_keeping(path)
+    return has_progress_file(path) and _worth_keeping(path)
 
 
-def has_file(path: Path) -> bool:
+def has_progress_file(path: Path) -> bool:
     """Return whether the work folder `path` has a progress."""
     return (path / PROGRESS).is_file()
 
@@ -85,7 +85,7 @@ def read_progress(path: Path) -> Progress:
         FormatError: it is missing or not valid.
     """
     try:
-        return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)
+        return _read(path)
     except FormatError as error:
         raise FormatError(
             f"training: the unfinished training {path} cannot be resumed ({error}): start again with --force"
@@ -131,6 +131,10 @@ def _worth_keeping(path: Path) -> bool:
         # A process that was killed before it wrote the first progress leaves at most the temporary file of it.
         return any(not entry.name.startswith(f".{PROGRESS}.") for entry in path.iterdir())
     try:
-        return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT).epoch > 0
+        return _read(path).epoch > 0
     except FormatError:
         return True
+
+
+def _read(path: Path) -> Progress:
+    return read_document(path / PROGRESS, Progress, what="training", format_number=FORMAT)

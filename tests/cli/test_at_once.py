@@ -27,12 +27,15 @@ def test_the_line_comes_before_the_native_code_ends() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stderr is not None
+        timer = threading.Timer(60, child.kill)  # Without the line, `readline` would wait for the native code.
+        timer.start()
         try:
             assert child.stdout.readline() == "begun\n"
             child.send_signal(signal.SIGINT)
             assert child.stderr.readline() == "edgerec: stopping\n"
             assert child.poll() is None
         finally:
+            timer.cancel()
             child.kill()
 
 

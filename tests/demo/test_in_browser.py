@@ -17,6 +17,17 @@ __all__ = ["browser"]
 pytestmark = pytest.mark.slow
 B = ".phone[data-bucket=B]"
 NARROW, SMALL = {"width": 360, "height": 780}, {"width": 375, "height": 667}
+TOGETHER = """() => {
+  const real = window.fetch, held = [];
+  window.fetch = async (url, options) => {
+    const answer = await real(url, options), text = await answer.text();
+    if (url === "/api/events") {
+      await new Promise(go => { held.push(go); if (held.length === 2) held.forEach(one => one()); });
+    }
+    return new Response(text, { status: answer.status });
+  };
+}"""
+"""Hold the answers to two reports until both are there."""
 FOCUSED = "document.activeElement.closest('.card')?.dataset.item"
 
 
@@ -209,6 +220,37 @@ def test_back_of_the_browser_closes_an_open_item_and_then_leaves(browser: Any, u
     page.page.go_back()
     assert page.page.url == "about:blank"
     assert page.messages == []
+    page.close()
+
+
+def test_two_steps_back_at_once_close_the_items_of_both_feeds(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url, size=WIDE)
+    for bucket in "AB":
+        page.page.locator(f'.phone[data-bucket={bucket}] .card[data-item="{page.in_view(bucket)[0]}"] .open').click()
+    page.wait_until("history.state?.depth === 2")
+    page.page.evaluate("history.go(-2)")
+    page.wait_until("history.state === null")
+    page.wait_until("!document.querySelector('.sheet:not([hidden])')")
+    assert page.page.evaluate("history.state") is None
+    assert page.messages == []
+    page.close()
+
+
+def test_feeds_that_find_the_end_of_their_user_together_begin_one_session(browser: Any, url: str) -> None:
+    page = DrivenPage.open(browser, url, size=WIDE)
+    page.page.wait_for_timeout(300)  # The reports of the first cards are answered.
+    ready = page.page.evaluate("document.body.dataset.ready")
+    headers = {"Origin": url.rstrip("/")}
+    for _ in range(8):
+        assert page.page.request.post(f"{url}api/session", data={"session": None}, headers=headers).ok
+    begun: list[str] = []
+    page.page.on("request", lambda request: begun.append(request.url) if "/api/session" in request.url else None)
+    page.page.evaluate(TOGETHER)
+    for bucket in "AB":
+        page.page.locator(f'.phone[data-bucket={bucket}] .card[data-item="{page.in_view(bucket)[0]}"] .open').click()
+    page.wait_until(f"document.body.dataset.ready != '{ready}'")
+    page.page.wait_for_timeout(300)
+    assert begun == [f"{url}api/session"]
     page.close()
 
 

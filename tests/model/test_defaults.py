@@ -69,7 +69,9 @@ def test_batches_that_leave_few_steps_are_a_warning_unless_they_are_chosen_by_si
     assert large_batches(TrainConfig(batch_size=32), samples) is None
     warning = large_batches(TrainConfig(batch_size=512), samples)
     assert warning is not None
-    assert f"512 is too large for {pages:,} requests: an epoch has only {-(-pages // 512)} training step" in warning
+    assert (
+        f"512 is too large for an epoch of {pages:,} requests: it has only {-(-pages // 512)} training step" in warning
+    )
     assert "leave batch_size out (then it is 32)" in warning
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.core import atomic
 from edgerec.core.errors import ConfigurationError, FormatError, InputError, OutputError, TrainingError
 from edgerec.data.samples import NOT_EXPOSED, TRAIN, VALIDATION, Samples, open_samples
@@ -141,15 +142,24 @@ def test_training_logs_its_sizes_before_the_first_step(
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
     chosen, warning, line, last = capsys.readouterr().err.splitlines()
-    assert last == "training: this training has no complete epoch, so nothing of it is kept"
+    assert last == "training: no epoch of this training is complete, so nothing of it is kept"
     split = samples.head.splits[TRAIN]
-    assert warning.startswith(f"train: batch_size {config.batch_size} is too large for {split.pages:,} requests: ")
+    assert warning.startswith(
+        f"train: batch_size {config.batch_size} is too large for an epoch of {split.pages:,} requests: "
+    )
     assert chosen == f"{split.pages:,} training requests in an epoch: gain 1.0"
     assert line.startswith(f"train {config.model}: ")
     counts = f"{split.requests:,} requests with {split.exposures:,} shown candidates"
     assert f" parameters; {counts}; at most 2 epochs of " in line
     assert "thread" in line or "GPU" in line
     assert line.endswith(", with XLA: each new shape of batch is compiled, so the first epoch takes longer") == compiled
+
+
+def test_stderr_is_redirected_only_for_the_first_import_of_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of other packages ask for it again, also while the training has threads."""
+    import_tensorflow()
+    monkeypatch.setattr("edgerec.cli.tensorflow.quiet_stderr", pytest.fail)
+    import_tensorflow()
 
 
 @pytest.fixture(scope="module")

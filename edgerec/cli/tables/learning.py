@@ -18,7 +18,7 @@ _BASELINES = {
     "truth": "the true click probabilities: no model can be better",
 }
 """What baselines are. The name of the best single number is not fixed."""
-SAME = 5e-5
+_SAME = 5e-5
 """Two GAUC that differ by less are shown as equal."""
 _FIGURES = (
     ("AUC", "auc"),
@@ -81,7 +81,7 @@ def _baseline(name: str, found: Mapping[str, float]) -> str:
     """Return what a baseline is."""
     if name in _BASELINES:
         return _BASELINES[name]
-    same = abs(found[name] - found["base_order"]) < SAME
+    same = abs(found[name] - found["base_order"]) < _SAME
     return "the best number of an item" + (", as good as the served order: probably its score" if same else "")
 
 

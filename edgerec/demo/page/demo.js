@@ -125,7 +125,8 @@ function keepEntries() {
 }
 
 addEventListener("popstate", event => {
-  if (!going) { // The user went back. Close what is in view first.
+  if (!going) { // The user went back, maybe several entries at once. Close what is in view first.
+    going = true; // While the items close, no entry is added.
     while (opened.length > depth()) (opened.findLast(feed => feed.box.clientHeight > 0) || opened.at(-1)).back(event);
   }
   going = false;
@@ -541,7 +542,11 @@ function begin(document_) {
   document.body.dataset.ready = session;
 }
 
+let starting = false; // Both feeds may find at the same time that the session has ended.
+
 async function start(path) {
+  if (starting) return;
+  starting = true;
   try {
     const before = session || kept.read();
     session = null; // No call begins with it any more. Those that are open end first.
@@ -558,6 +563,8 @@ async function start(path) {
     keepEntries();
   } catch (error) {
     fault(error.status === undefined ? "The demo does not answer. Is it still running?" : error.message);
+  } finally {
+    starting = false;
   }
 }
 
