@@ -5,6 +5,8 @@ import sys
 from edgerec import BehaviourStore, Client, ClientConfig, HttpTransport, load_device_model
 from edgerec.device_runtime.config import ActionColumns
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python device_client.py BUNDLE URL STORE")
 bundle, url, path = sys.argv[1:]
 config = ClientConfig(page=8, fetch=12, prefetch=3, debounce_ms=0, columns=ActionColumns(delete_reason="hidden"))
 model = load_device_model(bundle)

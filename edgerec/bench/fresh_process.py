@@ -104,10 +104,12 @@ class FreshProcess:
         """
         with tempfile.TemporaryDirectory(prefix="edgerec-bench-") as folder, tempfile.TemporaryFile("w+") as errors:
             shutil.copytree(self._filled, folder, dirs_exist_ok=True)
-            command = [sys.executable, "-c", _START, report, str(self._bundle), folder, str(reranks), str(os.getpid())]
+            bundle = str(self._bundle.resolve())
+            command = [sys.executable, "-c", _START, report, bundle, folder, str(reranks), str(os.getpid())]
             begun = time.perf_counter_ns()
+            # In the folder of a clone, the process would import EdgeRec from there, and not the one that is installed.
             with subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder
             ) as process:
                 try:
                     yield Started(process, begun)

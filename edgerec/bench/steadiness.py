@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgerec.bench.values import Environment
+
 UNSTABLE = 1.5
 """If the medians of rounds differ by more than this factor, another program probably used the processor."""
 SPREAD = 0.1
@@ -17,8 +19,16 @@ DRIFT, DRIFT_ROUNDS, DRIFT_Z = 0.05, 9, 3.0
 many rounds, and if the rank correlation of medians and round numbers is this many standard errors from 0."""
 COLD = "the durations had not become stable when the first round began"
 """The reason for rows whose warm-up ended before their durations were stable."""
+BUSY = 0.5
+"""A load of the last minute above this part of the usable cores is that of other programs."""
 WAITED = 1.25
 """If a call takes this many times the processor time that it uses, the process was waiting."""
+
+
+def is_busy(machine: Environment) -> bool:
+    """Return whether other programs used much of the machine when a measurement began."""
+    load, cores = machine.load_start, machine.cores_usable
+    return load is not None and cores is not None and load > BUSY * cores
 
 
 def spread(medians: Sequence[float]) -> float:

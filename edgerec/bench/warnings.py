@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from edgerec.bench.document import BenchDocument
 from edgerec.bench.stages.sequence import FULL
 from edgerec.bench.stages.stage import ENGINE
+from edgerec.bench.steadiness import is_busy
 from edgerec.bench.sustained import slowed
-
-BUSY = 0.5
-"""The machine was busy if its load at the start was above this part of its cores."""
+from edgerec.bench.values import Environment
 
 
 def warnings_of(document: BenchDocument) -> list[str]:
@@ -20,14 +19,22 @@ def warnings_of(document: BenchDocument) -> list[str]:
 
 def machine_warnings(document: BenchDocument) -> list[str]:
     """Return what is wrong with the machine, and how many rows are unsteady."""
-    return [*_of_environment(document), *_of_threads(document), *_of_sustained(document), *_of_all_rows(document)]
+    return [
+        *environment_warnings(document.environment),
+        *_of_threads(document),
+        *_of_sustained(document),
+        *_of_all_rows(document),
+    ]
 
 
-def _of_environment(document: BenchDocument) -> Iterator[str]:
-    machine = document.environment
-    cores, busy, governor = machine.cores_usable, machine.load_start, machine.governor
-    if busy is not None and cores and busy > BUSY * cores:
-        yield (f"the load of the last minute was {busy:g} on {cores} cores at the start: close other programs")
+def environment_warnings(machine: Environment) -> Iterator[str]:
+    """Yield what is wrong with a machine, whatever is measured on it."""
+    governor = machine.governor
+    if is_busy(machine):
+        yield (
+            f"the load of the last minute was {machine.load_start:g} on {machine.cores_usable} cores at the start: "
+            "close other programs"
+        )
     if machine.emulated:
         yield "the processor is emulated: results are correct, but durations mean nothing"
     if governor in ("powersave", "ondemand", "conservative", "schedutil"):

@@ -9,6 +9,7 @@ from edgerec.bundle.golden import GoldenCase, case_names, raw_case_names, run_na
 from edgerec.bundle.layout import CLOUD, DEVICE
 from edgerec.bundle.load import check_cloud, load_bundle
 from edgerec.bundle.manifest import BundleManifest
+from edgerec.bundle.manifest_file import signed_parts
 from edgerec.bundle.raw_cases import check_raw, read_raw
 from edgerec.bundle.signing import PublicKey
 from edgerec.bundle.tables import open_tables
@@ -30,7 +31,8 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
         public_key: each manifest must have a signature of this key. If None, no signature is checked.
 
     Returns:
-        `version_id`, `precision`, `signature` (``"valid"``, or ``"not checked"`` without a key), `files`,
+        `version_id`, `precision`, `signature` (``"valid"``; without a key ``"not checked"`` or ``"not signed"``),
+        `files`,
         `device_bytes`, `cloud_bytes`, `golden_cases`, `raw_values` (``"valid"``, or ``"not checked"`` for a bundle of
         an earlier version, which has no raw values), `raw_cases` (golden cases that start from raw values),
         `raw_rows` and `raw_features` (the vectors that this machine encoded from raw values with the same bytes as
@@ -66,7 +68,7 @@ def verify_bundle(bundle: AnyPath, *, public_key: PublicKey | None = None) -> di
     return {
         "version_id": manifest.version_id,
         "precision": manifest.precision,
-        "signature": "valid" if public_key is not None else "not checked",
+        "signature": _signature(bundle, public_key),
         "files": len(manifest.files),
         "device_bytes": manifest.bytes_under(DEVICE),
         "cloud_bytes": manifest.bytes_under(CLOUD),
@@ -99,6 +101,12 @@ def _check_hidden(manifest: BundleManifest, scored: Scored, case: GoldenCase, na
             "the bundle on this machine"
         )
     return float(absolute_difference(received, expected).max())
+
+
+def _signature(bundle: Path, public_key: PublicKey | None) -> str:
+    if public_key is not None:
+        return "valid"
+    return "not checked" if any(signed_parts(bundle).values()) else "not signed"
 
 
 def _check_tables(bundle: Path, manifest: BundleManifest, public_key: PublicKey | None) -> NpzTables:

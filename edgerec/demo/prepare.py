@@ -42,7 +42,7 @@ def prepare_demo(out: Path) -> DemoParts:
     """
     started = time.perf_counter()
     with output_folder(out, kind="demo") as folder:
-        log(f"demo: the first start makes a small world and a model in {out}; this takes a minute or two")
+        log(f"demo: the first start makes a small world and a model in {out}; this takes about two minutes")
         log("demo: if you stop it meanwhile, nothing is kept")
         _, _, run = train_on_world(DEMO_WORLD, DEMO_CONFIG, folder, out=out, limits=LIMITS)
         with stage("export"):

@@ -21,6 +21,8 @@ from edgerec.bench.cloud.load import LoadResult, check_wrk, load
 from edgerec.bench.cloud.stores import Store
 from edgerec.bench.cloud.workload import Workload, document
 from edgerec.bench.environment import environment
+from edgerec.bench.values import Environment
+from edgerec.bench.warnings import environment_warnings
 from edgerec.cloud.server_process import RunningServer, started_server
 from edgerec.core.console import log, stage
 from edgerec.core.errors import InputError, ResourceError
@@ -84,6 +86,7 @@ def run_cloud_bench(workload: Workload, stores: Sequence[Store], plan: Plan, *, 
     parts["HTTP and the rest"] = round(min(at_one) - sum(parts.values()), 1)
     return {
         "environment": {**start, "load_end": psutil.getloadavg()[0]},
+        "warnings": list(environment_warnings(Environment.model_validate(start))),
         "version_id": workload.version_id,
         "sizes": {**document(workload), "page": plan.items},
         "plan": {"connections": list(plan.connections), "seconds": plan.seconds, "rounds": plan.rounds},

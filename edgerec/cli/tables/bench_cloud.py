@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from edgerec.cli.output import table_of
 
@@ -66,3 +67,5 @@ def _tables(document: dict[str, Any]) -> Iterator[RenderableType]:
     yield table_of(
         ("where the time of a page goes", "us"), [(part["part"], f"{part['us']:,.0f}") for part in document["parts"]]
     )
+    for warning in document["warnings"]:
+        yield Text(f"! {warning}")
