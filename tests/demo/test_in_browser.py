@@ -110,7 +110,7 @@ def test_another_tab_ends_the_exposures_and_stops_the_clock_of_an_open_item(brow
         if len(ended) >= 4:
             break
     assert len(ended) >= 4
-    assert {event["scrolls"] for event in ended} >= {1}
+    assert any(event["scrolls"] for event in ended)  # More than one if a busy machine pauses within the swipe.
     assert all(event["speed"] is not None and event["speed"] < 50 for event in ended)
     assert page.page.locator("#fault").is_hidden()
 
