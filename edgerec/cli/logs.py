@@ -204,6 +204,7 @@ def samples(
         _check_without("--cluster", "has its own processes", "processes")
         need("cluster", "distributed")
     need("train", "polars")
+    from edgerec.core.errors import LogsError
     from edgerec.core.parallel import cores
     from edgerec.data.build_samples import write_samples
     from edgerec.data.remote.fetch import local, output_of
@@ -216,21 +217,25 @@ def samples(
         target, upload = output_of(out), partial(push, url=out, head="samples.json", force=force)
         # A command that was killed after its upload left it.
         shutil.rmtree(target, ignore_errors=True)
-    built = write_samples(
-        local(logs, head="logs.json"),
-        target,
-        features=features,
-        limits=None if like else {"candidates": candidates, "exposures": exposures, "page_views": page_views},
-        like=like,
-        test_from=test_from,
-        validation_fraction=validation_fraction,
-        processes=processes or cores(),
-        cluster=cluster,
-        logs_path=logs,
-        upload=upload,
-        force=force,
-        resume=resume,
-    )
+    try:
+        built = write_samples(
+            local(logs, head="logs.json"),
+            target,
+            features=features,
+            limits=None if like else {"candidates": candidates, "exposures": exposures, "page_views": page_views},
+            like=like,
+            test_from=test_from,
+            validation_fraction=validation_fraction,
+            processes=processes or cores(),
+            cluster=cluster,
+            logs_path=logs,
+            upload=upload,
+            force=force,
+            resume=resume,
+        )
+    except LogsError as error:
+        # Only the first fault is here.
+        raise LogsError(f"{error}; `edgerec check {logs}` shows all faults") from None
     counts, seconds = built.counts(), time.perf_counter() - start
     if upload is not None:
         shutil.rmtree(target, ignore_errors=True)

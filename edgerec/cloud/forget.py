@@ -15,14 +15,14 @@ from pathlib import Path
 
 import polars as pl
 
-from edgerec.cloud.journal import JOURNAL, Journal
+from edgerec.cloud.journal import Journal
 from edgerec.core.atomic import json_bytes
 from edgerec.core.documents import read_document
 from edgerec.core.errors import FormatError, OutputError, first_line
 from edgerec.core.hashing import sha256_file
 from edgerec.core.leftovers import clear_leftovers, lock
 from edgerec.core.together import clear_staged, decide, finish_replacing, planned, staged
-from edgerec.data.logs import ADVICE, FORMAT, HEAD, TABLES, LogsDocument
+from edgerec.data.logs import ADVICE, FORMAT, HEAD, JOURNAL, TABLES, LogsDocument
 from edgerec.data.part_files import part_files
 from edgerec.data.part_stamps import PartStamp
 from edgerec.data.parts import POLARS_FAULTS, count_rows, reading

@@ -14,8 +14,6 @@ from typing import NamedTuple
 from edgerec.core.errors import OutputError, TransportError
 from edgerec.paging.log_body import decode_batch
 
-JOURNAL = "journal.sqlite"
-"""The name of the file in the folder of the logs."""
 VERSION = 3
 _TABLES = """
 CREATE TABLE batches (sequence INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);

@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from edgerec.cloud.forget import finish_forgetting
-from edgerec.cloud.journal import JOURNAL, Journal, Sent
+from edgerec.cloud.journal import Journal, Sent
 from edgerec.cloud.log_parts import check_overwritten, check_parts, part_path, write_durably
 from edgerec.cloud.log_rows import CheckedRows, LogTables, WrongRowsError, check_owner, followed
 from edgerec.core.atomic import write_json
@@ -29,7 +29,7 @@ from edgerec.core.errors import EdgeRecError, OutputError, first_line
 from edgerec.core.leftovers import clear_leftovers
 from edgerec.core.paths import AnyPath, to_path
 from edgerec.core.text import printable
-from edgerec.data.logs import HEAD, SPEC, TABLES, LogsHead
+from edgerec.data.logs import HEAD, JOURNAL, SPEC, TABLES, LogsHead
 from edgerec.data.parts import read_part
 from edgerec.data.schema import EVENTS, ITEM_ID, ITEMS, REQUESTS, TIME
 from edgerec.features.spec import FeatureSpec, load_spec

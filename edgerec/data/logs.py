@@ -35,6 +35,8 @@ from edgerec.features.spec import FeatureSpec, load_spec
 FORMAT = 1
 HEAD = "logs.json"
 SPEC = "features.json"
+JOURNAL = "journal.sqlite"
+"""The file in the folder of logs with the rows that `edgerec serve` has not written as Parquet yet."""
 ADVICE = 'correct it (docs/formats.md, "Logs")'
 TABLES = {ITEMS: "items.parquet", EVENTS: "events", REQUESTS: "requests"}
 """The file or folder of each table within the folder of logs."""

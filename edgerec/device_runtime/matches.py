@@ -64,7 +64,11 @@ def check_ids(name: str, ids: object, count: int, identities: int) -> None:
     """
     if is_plain(ids) and ids.dtype == np.int64 and ids.shape == (count, identities):
         return
-    raise SessionError(f"`{name}` should be an int64 array of shape {(count, identities)}. Received: {received(ids)}")
+    raise SessionError(
+        f"`{name}` should be an int64 array of shape {(count, identities)}, because this model (such as crban_plus) "
+        "compares IDs: each item's own ID, then its key of each embedding (docs/python.md). Received: "
+        f"{received(ids)}"
+    )
 
 
 def check_seen(name: str, seen: object, count: int, identities: int) -> None:

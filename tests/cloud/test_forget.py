@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 
 from edgerec.cloud.forget import Forgotten, forget_user
-from edgerec.cloud.journal import JOURNAL, Journal
+from edgerec.cloud.journal import Journal
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.core.errors import FormatError, OutputError
 from edgerec.core.together import PLAN, finish_replacing
-from edgerec.data.logs import Logs, load_logs, write_logs
+from edgerec.data.logs import JOURNAL, Logs, load_logs, write_logs
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.paging.log_rows import LogBatch
 from tests.cloud.batches import batches_of

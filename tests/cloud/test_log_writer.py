@@ -18,13 +18,13 @@ import pytest
 
 from edgerec.cloud import log_writer
 from edgerec.cloud.app import create_app
-from edgerec.cloud.journal import JOURNAL, Journal
+from edgerec.cloud.journal import Journal
 from edgerec.cloud.log_rows import ANSWER, CheckedRows, LogTables, WrongRowsError
 from edgerec.cloud.log_writer import LogWriter
 from edgerec.cloud.start import open_service
 from edgerec.core.errors import OutputError
 from edgerec.data.build_samples import write_samples
-from edgerec.data.logs import Logs, load_logs, write_logs
+from edgerec.data.logs import JOURNAL, Logs, load_logs, write_logs
 from edgerec.data.samples import open_samples
 from edgerec.device_runtime.store import BehaviourStore, StoredRequest
 from edgerec.features.spec import FeatureSpec

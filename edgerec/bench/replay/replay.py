@@ -28,12 +28,11 @@ from edgerec.bundle.layout import DEVICE
 from edgerec.bundle.load import load_device_model
 from edgerec.bundle.manifest_file import read_device_manifest
 from edgerec.bundle.signing import PublicKey
-from edgerec.cloud.journal import JOURNAL
 from edgerec.cloud.server_process import server_process
 from edgerec.core.atomic import output_folder
 from edgerec.core.console import log, progress, stage
 from edgerec.core.errors import InputError, ParityError
-from edgerec.data.logs import open_logs
+from edgerec.data.logs import JOURNAL, open_logs
 from edgerec.device_runtime.device_model import DeviceModel
 from edgerec.device_runtime.store.behaviour_store import BehaviourStore
 from edgerec.model.run_head import read_run_head

@@ -23,14 +23,17 @@ def starting_table(document: dict[str, Any]) -> RenderableType:
         ("lists", f"{lists['number']:,}, up to {lists['longest']:,} items: {lists['by']}"),
         ("written to", document["folder"]),
     ]
-    roles = [
-        (each["role"].replace("_", " "), each["column"], _SURE[each["how"]], each["why"]) for each in document["roles"]
-    ]
+    # With one file, its name says nothing.
+    several = len(document["files"]) > 1
+    keys = ("role", "file", "column", "how", "why") if several else ("role", "column", "how", "why")
+    found = [each | {"role": each["role"].replace("_", " "), "how": _SURE[each["how"]]} for each in document["roles"]]
+    roles = [tuple(each[key] for key in keys) for each in found]
+    titles = [{"how": "how sure", "why": "from"}.get(key, key) for key in keys]
     features = [(each["feature"], each["kind"], each["column"] or "-", each["why"]) for each in document["features"]]
     parts: list[RenderableType] = [
         table_of(("", ""), summary, header=False),
         Text(),
-        table_of(("role", "column", "how sure", "from"), roles, texts=4),
+        table_of(titles, roles, texts=len(titles)),
         Text(),
         table_of(("feature", "kind", "column", "why"), features, texts=4),
     ]

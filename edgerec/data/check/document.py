@@ -32,6 +32,7 @@ from edgerec.data.logs import (
     ADVICE,
     FORMAT,
     HEAD,
+    JOURNAL,
     SPEC,
     TABLES,
     LogsDocument,
@@ -100,12 +101,14 @@ def check_logs(logs: AnyPath, *, features: AnyPath | None = None, most: int | No
         findings.skipped.append("whether a file of events is a copy of others, because of errors in its columns")
     counts = scan.counts
     if not counts.rows[REQUESTS] and not findings.has_error(REQUESTS, ""):
+        waiting = (path / JOURNAL).is_file()
+        wait = "stop `edgerec serve`, or wait some minutes: then it moves the rows to Parquet files (docs/cloud.md)"
         findings.error(
             Fault(
                 "samples: the logs have no request",
                 expected="at least one request",
-                found="no request",
-                advice="write requests: samples are made from them",
+                found=f"no request; new rows may still be in {JOURNAL}" if waiting else "no request",
+                advice=wait if waiting else "write requests: samples are made from them",
             ),
             REQUESTS,
         )

@@ -17,6 +17,7 @@ class LabelCounts:
         requests: number of requests.
         labelled: number of requests with at least one label.
         with_click: number of requests with a click.
+        both: number of requests with a click and an exposure without one.
         labels: number of labels (exposed candidates).
         clicks: number of labels that are 1.
         several: number of requests with at least two labels.
@@ -28,6 +29,7 @@ class LabelCounts:
     requests: int = 0
     labelled: int = 0
     with_click: int = 0
+    both: int = 0
     labels: int = 0
     clicks: int = 0
     several: int = 0
@@ -46,6 +48,7 @@ class LabelCounts:
         self.requests += len(each)
         self.labelled += int((each["count"] > 0).sum() or 0)
         self.with_click += int((each["clicks"] > 0).sum() or 0)
+        self.both += len(each.filter((pl.col("clicks") > 0) & (pl.col("clicks") < pl.col("count"))))
         self.labels += int(each["count"].sum() or 0)
         self.clicks += int(each["clicks"].sum() or 0)
         self.several += len(several)

@@ -13,6 +13,10 @@ often as the other labels."""
 ALWAYS_CLICKED = 0.99
 """Share of lists with a click from which lists without a click seem to be missing."""
 
+BOTH_LABELS = 0.01
+"""Share of the requests with labels that have both a clicked and an unclicked exposure, below which hardly any request
+shows what the user prefers."""
+
 CLICK_RATE = 0.5
 """Click rate of the exposed candidates above which labels are suspicious."""
 

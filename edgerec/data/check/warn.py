@@ -47,6 +47,16 @@ def warn_of_labels(findings: Findings, counts: Counts) -> None:
             'set listwise = 1.0 (docs/your-logs.md, "If lists are logged only with their click")',
             rows=labels.with_click,
         )
+    if labels.labelled >= LEAST and labels.both / labels.labelled < thresholds.BOTH_LABELS:
+        findings.warn(
+            REQUESTS,
+            CLICKED,
+            expected="requests with both a clicked and an unclicked exposure",
+            found=f"{labels.both:,} of {labels.labelled:,} requests with labels",
+            advice="GAUC compares these two within a request, and `edgerec train` and `edgerec evaluate` stop if there "
+            "is none; check that a request has the whole list, and that each click is a label of its request",
+            rows=labels.labelled - labels.both,
+        )
     if labels.labels >= LEAST and labels.clicks / labels.labels > thresholds.CLICK_RATE:
         findings.warn(
             REQUESTS,
@@ -80,7 +90,7 @@ def warn_of_columns(findings: Findings, counts: Counts) -> None:
 def _warn_of_column(findings: Findings, column: ColumnCounts) -> None:
     feature, present = column.feature, column.rows - column.nulls
     what = f"{feature.kind} {feature.name}"
-    if not present or (column.rows >= LEAST and column.nulls / column.rows > thresholds.NULLS):
+    if column.rows >= LEAST and column.nulls / column.rows > thresholds.NULLS:
         findings.warn(
             column.table,
             feature.source,

@@ -9,6 +9,7 @@ import polars as pl
 from edgerec.core.errors import InputError
 from edgerec.core.text import counted
 from edgerec.data.starting.clicks import ClickRule, click_rule
+from edgerec.data.starting.event_rows import CLICK_WITHIN_MS, check_clicks_repeat_no_impression
 from edgerec.data.starting.files import Files
 from edgerec.data.starting.lists import Lists, find_lists, sorted_by_clicks
 from edgerec.data.starting.roles import BY_NAME, Found, is_rating
@@ -16,8 +17,6 @@ from edgerec.data.starting.tables import Table
 from edgerec.data.starting.times import DAY_UNITS, TimeRule, precision_check, time_rule
 from edgerec.data.starting.words import words_of
 
-CLICK_WITHIN_MS = 3_600_000
-"""A click belongs to the last impression of its user and item, if that was at most an hour before."""
 _UNCERTAIN = frozenset({"label", "y", "interaction"})
 
 
@@ -92,6 +91,9 @@ def find_feed(files: Files, *, clicked_at_least: float | None) -> Feed:
         on_screen = clicked.is_not_null()
         checks.append("no column says whether a card was on the screen, so each row counts as seen: --seen COLUMN")
     rows = rows.with_columns(clicked=clicked[rows["row"]], seen=on_screen[rows["row"]])
+    if click is not None and table.list_rows is None:
+        was_clicked = rows["clicked"].fill_null(False)
+        check_clicks_repeat_no_impression(table.name, roles["clicked"].column, rows, was_clicked)
     lists = replace(lists, checks=(*lists.checks, *sorted_by_clicks(rows["clicked"], numbers)))
     order, rows = rows["row"], rows.drop("row")
     return Feed(

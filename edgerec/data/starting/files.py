@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerec.core.errors import InputError
+from edgerec.data.starting.event_rows import check_one_row_per_event
 from edgerec.data.starting.list_rows import one_row_for_each_item
 from edgerec.data.starting.roles import BY_NAME, Found, check_times, check_told, find_roles, near_misses
 from edgerec.data.starting.tables import Table, read_table
+from edgerec.data.starting.times import WRITE_TIMES
 from edgerec.data.starting.words import words_of
 
 _CLICKS = frozenset(["click", "clicks", "clicked", "open", "opens", "opened", "action", "actions", "view", "views"])
@@ -103,11 +105,15 @@ def _check_needed(table: Table, roles: Mapping[str, Found], needed: Sequence[str
             role = BY_NAME[name]
             if name == "time":
                 check_times(table, role, ignored)
+            if name == "clicked":
+                check_one_row_per_event(table, ignored)
             more = ", or give a second file with the clicks" if name == "clicked" else ""
-            columns = ", ".join(table.rows.columns[:20])
+            columns = ", ".join([each for each in table.rows.columns if each not in ignored][:20])
+            near = near_misses(table, role, ignored)
+            it = f"{WRITE_TIMES}, or name another column" if near and name == "time" else "name it"
             raise InputError(
-                f"{table.name}: no column is seen to have {role.what}{near_misses(table, role, ignored)}: name it with "
-                f"{role.option} COLUMN{more}; the columns are: {columns}"
+                f"{table.name}: no column is seen to have {role.what}{near}: {it} with {role.option} "
+                f"COLUMN{more}; the columns are: {columns}"
             )
 
 

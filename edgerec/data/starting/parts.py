@@ -11,7 +11,8 @@ from edgerec.data.casting import is_text
 from edgerec.data.starting.attributes import Place
 from edgerec.data.starting.choice import Choice
 from edgerec.data.starting.code import quoted
-from edgerec.data.starting.feed import CLICK_WITHIN_MS, Feed
+from edgerec.data.starting.event_rows import CLICK_WITHIN_MS
+from edgerec.data.starting.feed import Feed
 from edgerec.data.starting.lengths import length_rule
 from edgerec.data.starting.lists import GAP_S, LENGTH
 from edgerec.data.starting.roles import BY_NAME, Found

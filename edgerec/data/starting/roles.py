@@ -13,7 +13,7 @@ from edgerec.core.text import did_you_mean, shown
 from edgerec.data.casting import is_text
 from edgerec.data.starting.clicks import click_rule
 from edgerec.data.starting.tables import Table, unusable_name
-from edgerec.data.starting.times import time_fault, time_rule
+from edgerec.data.starting.times import WRITE_TIMES, time_fault, time_rule
 from edgerec.data.starting.words import ID_WORDS, rank_of, words_of
 
 How = Literal["told", "sure", "likely", "unsure"]
@@ -247,9 +247,10 @@ def _told(table: Table, role: Role, column: str) -> Found:
         _refuse_times(table, column)
     if not fits:
         example = next(iter(values.drop_nulls().head(1)), None)
+        advice = f": {WRITE_TIMES}" if role.name == "time" else ""
         raise InputError(
             f"{role.option}: the column {column!r} of {table.name} should have {role.expected}; received "
-            f"{values.dtype}, for example {shown(repr(example)):.60}"
+            f"{values.dtype}, for example {shown(repr(example)):.60}{advice}"
         )
     return Found(role.name, column, "told", role.option)
 

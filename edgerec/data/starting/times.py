@@ -27,13 +27,13 @@ FORMATS = (
     "%Y-%m-%dT%H:%M",
     "%Y/%m/%d %H:%M:%S",
     "%m/%d/%Y %I:%M:%S %p",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M:%S%.f",
+    "%d/%m/%Y %H:%M:%S%.f",
     "%m/%d/%Y %H:%M",
     "%d/%m/%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M:%S%.f",
     "%d.%m.%Y %H:%M",
-    "%d-%m-%Y %H:%M:%S",
+    "%d-%m-%Y %H:%M:%S%.f",
     "%d/%b/%Y:%H:%M:%S %z",
     "%a, %d %b %Y %H:%M:%S GMT",
     "%b %d, %Y %H:%M:%S",
@@ -46,6 +46,7 @@ FORMATS = (
 """The first format that fits all values is taken."""
 DAY_UNITS = ("days", "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d")
 """The values of `TimeRule.unit` for times that are whole days."""
+WRITE_TIMES = "write the times as 2024-03-04 17:12:58"
 _FEW = 1000
 
 
@@ -129,7 +130,7 @@ def _of_texts(values: pl.Series, formats: Sequence[str] = FORMATS) -> TimeRule |
     if "%H" not in pattern and "%I" not in pattern:
         check = _DAYS
     elif any(each[:2] != pattern[:2] for each in fitting):
-        check = f"days and months cannot be told apart; times are read as {pattern}"
+        check = f"days and months cannot be told apart, so times are read as {pattern}. If that is wrong, {WRITE_TIMES}"
     elif not pattern.endswith(("Z", "%z", "UTC")):
         check = _ZONE
     milliseconds = parsed(pl.col(values.name).cast(pl.String), pattern).dt.epoch("ms")

@@ -43,6 +43,8 @@ def test_errors_come_first_and_the_exit_code_is_1(logs: Path) -> None:
     done = edgerec_here("check", logs)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+    refused = error_line(edgerec_here("samples", logs, "--out", logs.parent / "samples", "--processes", "1"))
+    assert refused.endswith(f"; `edgerec check {logs}` shows all faults")
     lines = done.stdout.splitlines()
     assert lines[1].split()[:6] == ["error", "events.kind", f"{EVENTS},", "row", "9", "1"]
     assert "expected: 'exposure' or 'page_view'" in lines[1]

@@ -310,6 +310,10 @@ def test_logs_without_requests(tmp_path: Path, written: Copy) -> None:
     _no_request(path)
     [found] = errors(path)
     assert found["found"] == "no request"
+    (path / "journal.sqlite").touch()
+    [found] = errors(path)
+    assert "new rows may still be in journal.sqlite" in found["found"]
+    assert "stop `edgerec serve`" in found["advice"]
 
 
 @pytest.mark.parametrize("parts", some_of(test_repeated_parts.REPEATS, fast=("a copy", "put together")))

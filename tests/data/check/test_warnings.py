@@ -109,6 +109,9 @@ WARNED: dict[str, tuple[Change, list[tuple[str, str, str]]]] = {
             labels(pl.when(pl.int_range(pl.len()) != 2).then(LABEL * 0 + 1).otherwise(LABEL * 0)))),
         [("requests", "clicked", "labels are 1")],
     ),
+    "no request with both labels": (
+        requests(clicked=labels(LABEL * 0)), [("requests", "clicked", "0 of 240 requests with labels")],
+    ),
     "requests without an exposure": (
         requests(clicked=pl.when(AT % 10 == 0).then(labels(pl.lit(None))).otherwise("clicked")),
         [("requests", "clicked", "24 of 240 requests have only nulls")],
@@ -165,6 +168,13 @@ def test_cards_that_a_request_itself_offered_did_not_trigger_it(tmp_path: Path) 
     assert not found(tmp_path, replace(same, events=same.events.with_columns(offered_at="time")))
 
 
+def test_few_rows_without_values_are_chance(tmp_path: Path) -> None:
+    exposures, page_views = (LOGS.events.filter(kind=kind) for kind in ("exposure", "page_view"))
+    one = page_views.head(1).with_columns(bought=pl.lit(None, pl.Int64))
+    warnings = found(tmp_path, replace(LOGS, events=pl.concat([exposures, one])))
+    assert "bought" not in [each["column"] for each in warnings]
+
+
 @pytest.mark.parametrize("warning", WARNED)
 def test_a_change_is_warned_of(tmp_path: Path, warning: str) -> None:
     change, expected = WARNED[warning]
@@ -183,7 +193,7 @@ def test_label_counts_by_hand() -> None:
     lists = [[0, None, 1], [None], [1], [0, 1, None, 0], [1, 1]]
     counts.add(pl.DataFrame({"clicked": pl.Series(lists, dtype=pl.List(pl.Int8))}))
     assert counts == LabelCounts(
-        requests=5, labelled=4, with_click=4, labels=8, clicks=5, several=3, last_clicks=2, other_labels=4,
+        requests=5, labelled=4, with_click=4, both=2, labels=8, clicks=5, several=3, last_clicks=2, other_labels=4,
         other_clicks=2,
     )  # fmt: skip
 

@@ -59,6 +59,15 @@ def large(folder: Path) -> list[str]:
     return ["t.parquet"]
 
 
+def events(folder: Path) -> list[str]:
+    """Write the shop's table with a row for each impression and another row for each click."""
+    shown = pl.DataFrame(SHOP).with_columns(at=pl.col("shown_at").str.to_datetime(time_zone="UTC"))
+    clicks = shown.filter(is_clicked=1).with_columns(pl.col("at").dt.offset_by("5s"), event=pl.lit("click"))
+    rows = pl.concat([shown.with_columns(event=pl.lit("view")), clicks]).sort("at")
+    rows.with_columns(shown_at="at").drop("at", "is_clicked").write_csv(folder / "t.csv")
+    return ["t.csv"]
+
+
 FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "no file": (lambda _: ["t.csv"], (), "should be a CSV or Parquet file; received a path that is no file"),
     "a name that would end a text": (text("a,b\n1,2\n", 'a""" b.csv'), (), "without quotes, backslashes"),
@@ -90,7 +99,18 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "times that are none": (
         table({"shown_at": ["soon"] * COUNT}),
         (),
-        "'shown_at' are no such values, for example 'soon'",
+        "'shown_at' are no such values, for example 'soon'): write the times as 2024-03-04 17:12:58, or name another",
+    ),
+    "times that are none in a named column": (
+        table({"shown_at": ["soon"] * COUNT}),
+        ("--time", "shown_at"),
+        "for example 'soon': write the times as 2024-03-04 17:12:58",
+    ),
+    "a row for each event": (events, (), "the column 'event' says what each row is. If a click has a row of its own, "),
+    "a row for each event, with a named column": (
+        events,
+        ("--clicked", "event"),
+        "repeat an earlier row of their user and item that is not clicked, so a click has a row of its own: split the ",
     ),
     "one odd time": (
         table({"shown_at": ["soon", *SHOP["shown_at"][1:]]}),
@@ -120,6 +140,7 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...], str]] = {
     ),
     "a role that does not fit": (table(), ("--time", "sku"), "--time: the column 'sku' of t.csv should have times"),
     "numbers of a click": (table(), ("--clicked", "price"), "'price' has other values than yes and no"),
+    "no click but an ignored one": (table(), ("--ignore", "is_clicked"), "model_score, device, dwell_ms, purchased"),
     "an unknown column to ignore": (table(), ("--ignore", "prize"), "--ignore: there is no column 'prize'"),
     "two folders": (files("a/t.csv", "b/u.csv"), (), "all files should be in one folder"),
     "two files of impressions": (files("t.csv", "u.csv"), (), "cannot see which of t.csv, u.csv has the impressions"),
