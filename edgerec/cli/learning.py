@@ -229,7 +229,7 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
     "GAUC of the served order (0 %) to that of the true click probabilities (100 %).",
 )
 @oracle_logs_option
-@resume_option("an interrupted ablation that has the same settings")
+@resume_option("an interrupted ablation that has the same settings. It may have other --models and --seeds")
 @force_option
 @json_option
 def ablate(
@@ -262,7 +262,7 @@ def ablate(
     from edgerec.data.samples import open_samples
     from edgerec.model.ablation.config import load_ablation
 
-    names = [name.strip() for name in models.split(",")] if models else None
+    names = [name.strip() for name in models.split(",")] if models is not None else None
     settings = load_ablation(config, models=names, seeds=seeds, epochs=epochs, trees=peers)
     check_output(
         out, force=force, kind="ablation", inputs=[each for each in (samples, config, logs) if isinstance(each, Path)]

@@ -95,6 +95,38 @@ def test_the_table_and_the_page_show_the_document() -> None:
         assert f"<td>{row['model']}</td>" in html
 
 
+def test_an_unfinished_ablation_is_resumed_with_other_models_and_fewer_seeds(
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[tuple[str, int]] = []
+
+    def instant(_: Samples, settings: TrainConfig, run: Path, **__: Any) -> Cell:
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        run.mkdir()
+        (run / "run.json").write_text("{}")
+        trained.append((settings.model, settings.seed))
+        # The figures are of no interest: the test asks which models are trained, and not how well.
+        return cell(settings.model, settings.seed, [0.6, 0.7])
+
+    monkeypatch.setattr(module, "train_cell", instant)
+    out = tmp_path / "table"
+    with pytest.raises(KeyboardInterrupt):
+        ablate(samples, config("dnn_rank", "dlcm"), out)
+    assert trained == [("dnn_rank", 1), ("dlcm", 1), ("dnn_rank", 2)]
+    trained.clear()
+    found = ablate(samples, config("dlcm", "crban", seeds=1), out, resume=True)
+    assert trained == [("crban", 1)]
+    assert [(row["model"], len(row["gauc_seeds"])) for row in found["rows"]] == [("dlcm", 1), ("crban", 1)]
+    assert found["seeds"] == [1]
+
+
+@pytest.mark.parametrize("models", [[], [""], ["", ""]])
+def test_an_empty_list_of_models_does_not_mean_all_models(models: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match="--models names no model"):
+        load_ablation(None, models=models)
+
+
 @pytest.mark.usefixtures("eager")
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -120,8 +152,9 @@ def test_a_resumed_ablation_gives_the_same_table(
     assert not out.exists()
     with pytest.raises(OutputError, match="--resume"):
         ablate(samples, settings, out)
-    with pytest.raises(FormatError, match="other settings"):
-        ablate(samples, config("dlcm", seeds=seeds), out, resume=True)
+    longer = AblationConfig({"dlcm": TrainConfig(model="dlcm", **{**TINY, "epochs": 2})}, (1,))
+    with pytest.raises(FormatError, match=r"configs\.dlcm\.epochs is 1, now 2"):
+        ablate(samples, longer, out, resume=True)
     trained.clear()
     with monkeypatch.context() as patch:
         patch.setattr(module, "train_cell", counting)
