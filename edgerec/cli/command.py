@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import signal
@@ -100,6 +101,10 @@ def run(command: click.Command) -> None:
         sys.stderr.write("".join(shown(line) + "\n" for line in traceback.format_exc().splitlines()))
         versions = f"edgerec {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
         _fail(f"this is a bug in EdgeRec; please report it with the lines above ({versions})")
+    finally:
+        # The process ends now. Without this, the garbage collector first looks at all objects several times, which
+        # takes seconds if TensorFlow is imported.
+        gc.freeze()
 
 
 def _fail(text: str) -> None:

@@ -30,6 +30,7 @@ from edgerec.cli.options import (
 from edgerec.cli.output import emit
 from edgerec.cli.tensorflow import import_tensorflow
 from edgerec.core.errors import InputError
+from edgerec.core.text import counted
 
 if TYPE_CHECKING:
     from edgerec.model.run_head import RunHead
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 
 _STOPPING = "stopping: the current step ends first"
+_FEW_EPOCHS = 4
+"""By default no training has fewer epochs (docs/training.md, "By size")."""
 
 
 @click.command()
@@ -94,6 +97,7 @@ def train(
     need("train", "polars", "tensorflow")
     from edgerec.cli.at_once import said_at_once
     from edgerec.core.atomic import check_output
+    from edgerec.core.console import log
     from edgerec.core.resumable import check_unfinished
     from edgerec.data.remote.fetch import local
     from edgerec.data.samples import open_samples
@@ -125,6 +129,7 @@ def train(
     opened = open_samples(local(samples, head="samples.json"))
     if from_run is not None:
         settings = continued(settings, read_start(from_run, opened))
+    log("train: loading TensorFlow")
     import_tensorflow()
     if tune is not None:
         from edgerec.model.tuning.tune import tune as run_search
@@ -191,16 +196,14 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
     from edgerec.model.evaluation import evaluate as run_evaluation
     from edgerec.model.runs import load_run
 
-    document = run_evaluation(load_run(run), opened, split=split, oracle=reached)
+    loaded = load_run(run)
+    document = run_evaluation(loaded, opened, split=split, oracle=reached)
     emit(document, as_json=as_json, table=evaluation_table(document))
     served = document["baselines"]["base_order"]
     if document["gauc"] <= served:
         from edgerec.core.console import log
 
-        log(
-            f"evaluate: the model is not better than the served order (GAUC {served:.4f}): it has too few requests, "
-            "its features say too little, or it needs other settings (docs/training.md)"
-        )
+        log(_not_better(served, loaded.head.epochs_trained))
 
 
 @click.command()
@@ -229,7 +232,7 @@ def evaluate(paths: tuple[Path | str, ...], split: str, oracle: bool, logs: Path
     "GAUC of the served order (0 %) to that of the true click probabilities (100 %).",
 )
 @oracle_logs_option
-@resume_option("an interrupted ablation that has the same settings")
+@resume_option("an interrupted ablation that has the same settings. It may have other --models and --seeds")
 @force_option
 @json_option
 def ablate(
@@ -262,7 +265,7 @@ def ablate(
     from edgerec.data.samples import open_samples
     from edgerec.model.ablation.config import load_ablation
 
-    names = [name.strip() for name in models.split(",")] if models else None
+    names = [name.strip() for name in models.split(",")] if models is not None else None
     settings = load_ablation(config, models=names, seeds=seeds, epochs=epochs, trees=peers)
     check_output(
         out, force=force, kind="ablation", inputs=[each for each in (samples, config, logs) if isinstance(each, Path)]
@@ -321,6 +324,21 @@ def bench_train(
 
     document = run_training_bench(opened, settings, batches=batches, rounds=rounds, out=out, force=force)
     emit(document, as_json=as_json, table=training_table(document))
+
+
+def _not_better(served: float, epochs: int | None) -> str:
+    """Return the note on a model that is not better than the served order, which has the GAUC `served`.
+
+    Args:
+        served: GAUC of the served order.
+        epochs: number of epochs of the training, or None if the run does not have it.
+    """
+    few = epochs is not None and epochs < _FEW_EPOCHS
+    short = f"it was trained for {counted(epochs or 0, 'epoch', 'epochs')} only, " if few else ""
+    return (
+        f"evaluate: the model is not better than the served order (GAUC {served:.4f}): {short}it has too few requests, "
+        "its features say too little, or it needs other settings (docs/training.md)"
+    )
 
 
 def _finish(samples: Path | str, out: Path, *, force: bool, as_json: bool) -> None:

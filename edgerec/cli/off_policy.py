@@ -31,10 +31,12 @@ def off_policy(logs: Path, runs: tuple[Path, ...], as_json: bool) -> None:
     """
     need("train", "polars", *(["tensorflow"] if runs else []))
     from edgerec.cli.tables.off_policy import off_policy_table
+    from edgerec.core.console import log
     from edgerec.off_policy.evaluation import evaluate_policies
 
     scores_of: Any = None
     if runs:
+        log("off-policy: loading TensorFlow")
         import_tensorflow()
         from edgerec.off_policy.run_scores import run_scores
 

@@ -6,6 +6,7 @@ Partial results are in a hidden folder next to the output (the work folder), unt
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,8 @@ FORMAT = 2
 """Format number of the work folder. It changes whenever the content of notes changes."""
 RESUME = "go on with --resume"
 PARTIAL_RESULTS = "partial results"
+_NAMED, _LONGEST = 3, 100
+"""Number of differences that an error names, and of characters of a value in it."""
 
 Work = TypeVar("Work")
 
@@ -196,6 +199,7 @@ def resumable_folder(
     force: bool,
     resume: bool,
     inputs: Iterable[Path] = (),
+    growing: str | None = None,
     upload: Callable[[Path], object] | None = None,
 ) -> Iterator[ResumableFolder]:
     """Yield a hidden folder for the parts of `output`. It becomes `output` if the block ends without an exception.
@@ -207,6 +211,8 @@ def resumable_folder(
         force: replace `output`, and remove partial results unless `resume` is true.
         resume: continue with the partial results of an interrupted command.
         inputs: as in `check_output`.
+        growing: a key of `job` whose value is a mapping. A resumed command may have more or fewer entries in it. The
+            entries that it shares with the earlier commands have to be equal.
         upload: is called with the complete folder before it becomes `output`. If it raises, the folder stays, and a
             command with `resume` uploads it.
 
@@ -216,15 +222,13 @@ def resumable_folder(
         FormatError: there is nothing to resume, or the partial results are those of another `job`.
     """
     check_output(output, force=force, kind=kind, inputs=inputs)
-    stated = json_bytes({**job, "work_format": FORMAT})
+    stated: Mapping[str, Any] = {**job, "work_format": FORMAT}
 
     def enter(work: Path) -> ResumableFolder:
-        if resume:
-            _check_job(work, kind, stated)
+        all_of_it = _joined(work, kind, stated, growing=growing) if resume else stated
         for name in ("output", "parts", "scratch"):
             (work / name).mkdir(exist_ok=True)
-        if not resume:
-            write_bytes(work / JOB, stated)
+        write_bytes(work / JOB, json_bytes(all_of_it))
         return ResumableFolder(work)
 
     with unfinished_work(output, resumable(kind), enter, force=force, resume=resume) as folder:
@@ -301,13 +305,38 @@ def remove(entry: Path) -> None:
         entry.unlink(missing_ok=True)
 
 
-def _check_job(work: Path, kind: str, stated: bytes) -> None:
-    try:
-        begun = (work / JOB).read_bytes()
-    except OSError as error:
-        raise FormatError(f"{kind}: {work / JOB} cannot be read ({error}): start again with --force") from None
-    if begun != stated:
+def _joined(work: Path, kind: str, stated: Mapping[str, Any], *, growing: str | None) -> dict[str, Any]:
+    """Return the job in the folder `work`, with the entries of the job `stated` that it lacks under `growing`.
+
+    Raises:
+        FormatError: the job cannot be read, or it differs from `stated`. The text names the first differences.
+    """
+    begun = read_object(work / JOB)
+    if begun is None:
+        raise FormatError(f"{kind}: {work / JOB} cannot be read: start again with --force")
+    now = json.loads(json_bytes(stated))
+    if growing is not None and isinstance(begun.get(growing), dict):
+        begun[growing], now[growing] = {**now[growing], **begun[growing]}, {**begun[growing], **now[growing]}
+    if begun != now:
+        found = list(differences(begun, now))
+        more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise FormatError(
             f"{kind}: the partial results in {work} come from other settings or input, or from another version of "
-            "EdgeRec: resume with those, or start again with --force"
+            f"EdgeRec ({'; '.join(found[:_NAMED])}{more}): resume with those, or start again with --force"
         )
+    return begun
+
+
+def differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
+    """Yield the values that differ between two JSON documents, for example ``split is test, now validation``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            yield from differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield f"{where} is {_brief(before)}, now {_brief(now)}"
+
+
+def _brief(value: Any) -> str:
+    """Return a JSON value as text, without what is too long for an error."""
+    text = value if isinstance(value, str) else "not set" if value is None else json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -100,6 +100,8 @@ def train(
         team.barrier()
         if not team.chief:
             work = follow(path, config, where, digest=digest, resume=resume, trained_from=trained_from)
+        if team.chief:
+            log("building the model")
         keras.utils.set_random_seed(config.seed)
         model = model_for(samples, config)
         if config.shuffle_candidates and model.ranker.reads_kinds:

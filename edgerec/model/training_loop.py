@@ -98,6 +98,7 @@ class TrainingLoop:
             if so_far.trained_from and not so_far.epoch:
                 value = _validation_gauc(score, self.samples, 0)
                 log(f"validation GAUC {value:.4f} before the first epoch: weights of {so_far.trained_from}")
+            log("the first step takes longest: TensorFlow builds its graph")
         while not _complete(self.work.so_far, self.config):
             # A resumed training asks about its last complete epoch again, because it may have been killed before.
             if self.stop and self.work.rows and self.stop([row["validation_gauc"] for row in self.work.rows]):

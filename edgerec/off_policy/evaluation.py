@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from edgerec.cloud.log_rows import PROPENSITIES
+from edgerec.core.console import stage
 from edgerec.core.errors import LogsError
 from edgerec.data.logs import open_logs
 from edgerec.off_policy.candidate_orders import Floats
@@ -40,10 +41,11 @@ def evaluate_policies(logs: Path, runs: Sequence[Path] = (), *, scores_of: Score
         EdgeRecError: an input cannot be read.
     """
     opened = open_logs(logs)
-    orders = read_orders(opened)
-    seen = seen_places(orders, read_exposures(opened))
-    explored = orders.filter(pl.col(PROPENSITIES).is_not_null())
-    found = explored_places(explored, seen)
+    with stage("explored places"):
+        orders = read_orders(opened)
+        seen = seen_places(orders, read_exposures(opened))
+        explored = orders.filter(pl.col(PROPENSITIES).is_not_null())
+        found = explored_places(explored, seen)
     places = found.places
     users = len(np.unique(places.user))
     if users < 2:

@@ -28,7 +28,8 @@ def run_scores(logs: Path, run: Path, requests: pl.DataFrame) -> Floats:
         LogsError: the samples lack a request, or it has another number of candidates there.
         EdgeRecError: the run cannot be read, or the logs do not have its features.
     """
-    loaded = load_run(run)
+    with stage(f"run {run}"):
+        loaded = load_run(run)
     with TemporaryDirectory(prefix="edgerec-off-policy-") as folder:
         with stage("samples"):
             samples = write_samples(logs, Path(folder) / "samples", like=run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from edgerec.cli.learning import _not_better
 from edgerec.cli.tables.learning import baselines_table
 
 
@@ -19,3 +20,13 @@ def test_each_baseline_is_explained_and_a_number_that_is_the_served_order_is_mar
     assert "0.6588  (the served order)" in text
     assert "0.8400  (the true click probabilities: no model can be better)" in text
     assert ("(the best number of an item, as good as the served order: probably its score)" in text) is same
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"), [(1, "for 1 epoch only, it"), (3, "for 3 epochs only, it"), (4, None), (None, None)]
+)
+def test_the_note_on_a_bad_model_says_that_it_was_trained_for_few_epochs(epochs: int | None, said: str | None) -> None:
+    note = _not_better(0.65884, epochs)
+    assert "served order (GAUC 0.6588): it " in note
+    assert (said or "(GAUC 0.6588): it has too few requests") in note
+    assert ("epoch" in note) is (said is not None)

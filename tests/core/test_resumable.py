@@ -65,7 +65,7 @@ def test_work_of_another_job_is_not_resumed(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", parts=3, stop_after=1)
     monkeypatch.setitem(JOB, "seed", 2)
-    with pytest.raises(FormatError, match="other settings"):
+    with pytest.raises(FormatError, match=r"other settings.*\(seed is 1, now 2\)"):
         make(tmp_path / "out", parts=3, resume=True)
 
 

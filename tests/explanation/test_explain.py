@@ -321,6 +321,26 @@ def test_the_page_and_the_table_escape_the_text_of_logs(plain: Opened, tmp_path:
     assert "<b onclick" in capture.get()
 
 
+def test_on_the_terminal_only_clicked_candidates_have_the_table_of_their_behaviours(plain: Opened) -> None:
+    from rich.console import Console
+
+    from edgerec.cli.tables.explanation import explanation_table
+
+    document = explain(plain.bundle, logs=plain.logs, request_id=plain.requests()[PLAYED - 1][1].request_id)
+    shown = [document["candidates"][index] for index in document["shown"]]
+    console = Console(width=300, highlight=False)
+    for clicked, tables in ((0, 1), (1, 1), (2, 2), (len(shown), len(shown))):
+        for index, candidate in enumerate(shown):
+            candidate["clicked"] = index < clicked
+        with console.capture() as capture:
+            console.print(explanation_table(document))
+        text = capture.get()
+        assert text.count("than others") == tables
+        assert text.count("The user clicked it.") == clicked
+        assert all(candidate["sentence"] in text for candidate in shown)
+        assert ("--html FILE" in text) is (clicked < len(shown))
+
+
 @pytest.mark.slow
 def test_the_command_writes_the_document_and_the_page(plain: Opened, tmp_path: Path) -> None:
     pytest.importorskip("jinja2")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.table import Table
 
 from edgerec.cli.tables.learning import ablation_table
 from edgerec.core.errors import ConfigurationError, FormatError, OutputError, TrainingError
@@ -21,7 +22,7 @@ from edgerec.model.runs import load_run
 from edgerec.model.tally import UserSums
 from edgerec.rankers.registry import MODELS
 from edgerec.reports.ablation.page import page
-from edgerec.reports.ablation.table import columns_of, markdown, table_rows
+from edgerec.reports.ablation.table import columns_of, gap_note, markdown, table_rows
 
 TINY = {"batch_size": 64, "epochs": 1, "units": 4, "layers": 1, "compiled": False}
 
@@ -84,7 +85,9 @@ def test_the_table_and_the_page_show_the_document() -> None:
     for brief in (False, True):
         widths = {len(row) for row in [columns_of(found, brief=brief), *table_rows(found, brief=brief)]}
         assert len(widths) == 1
-    assert ablation_table(found).row_count == 3 + 2
+    table, *notes = ablation_table(found).renderables
+    assert isinstance(table, Table)
+    assert (table.row_count, notes) == (3 + 2, [])
     text = markdown(found)
     assert text.count("\n| ") == (2 + 3) + (2 + 2)
     html = page(found)
@@ -93,6 +96,49 @@ def test_the_table_and_the_page_show_the_document() -> None:
     assert "http://" not in html.split("</script>")[-1]
     for row in found["rows"]:
         assert f"<td>{row['model']}</td>" in html
+
+
+def test_an_unfinished_ablation_is_resumed_with_other_models_and_fewer_seeds(
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[tuple[str, int]] = []
+
+    def instant(_: Samples, settings: TrainConfig, run: Path, **__: Any) -> Cell:
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        run.mkdir()
+        (run / "run.json").write_text("{}")
+        trained.append((settings.model, settings.seed))
+        # The figures are of no interest: the test asks which models are trained, and not how well.
+        return cell(settings.model, settings.seed, [0.6, 0.7])
+
+    monkeypatch.setattr(module, "train_cell", instant)
+    out = tmp_path / "table"
+    with pytest.raises(KeyboardInterrupt):
+        ablate(samples, config("dnn_rank", "dlcm"), out)
+    assert trained == [("dnn_rank", 1), ("dlcm", 1), ("dnn_rank", 2)]
+    trained.clear()
+    found = ablate(samples, config("dlcm", "crban", seeds=1), out, resume=True)
+    assert trained == [("crban", 1)]
+    assert [(row["model"], len(row["gauc_seeds"])) for row in found["rows"]] == [("dlcm", 1), ("crban", 1)]
+    assert found["seeds"] == [1]
+
+
+def test_a_negative_gap_closed_is_explained() -> None:
+    found = document()
+    assert gap_note(found) is None
+    assert "worse" not in page(found) + markdown(found)
+    found["rows"][0]["gap_closed"] = -0.12
+    note = "A negative gap closed: the model is worse than the served order."
+    assert ablation_table(found).renderables[1:] == [note]
+    assert f"\n\n{note}\n\n" in markdown(found)
+    assert f"<p>{note}</p>" in page(found)
+
+
+@pytest.mark.parametrize("models", [[], [""], ["", ""]])
+def test_an_empty_list_of_models_does_not_mean_all_models(models: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match="--models names no model"):
+        load_ablation(None, models=models)
 
 
 @pytest.mark.usefixtures("eager")
@@ -120,8 +166,9 @@ def test_a_resumed_ablation_gives_the_same_table(
     assert not out.exists()
     with pytest.raises(OutputError, match="--resume"):
         ablate(samples, settings, out)
-    with pytest.raises(FormatError, match="other settings"):
-        ablate(samples, config("dlcm", seeds=seeds), out, resume=True)
+    longer = AblationConfig({"dlcm": TrainConfig(model="dlcm", **{**TINY, "epochs": 2})}, (1,))
+    with pytest.raises(FormatError, match=r"configs\.dlcm\.epochs is 1, now 2"):
+        ablate(samples, longer, out, resume=True)
     trained.clear()
     with monkeypatch.context() as patch:
         patch.setattr(module, "train_cell", counting)

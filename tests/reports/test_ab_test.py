@@ -12,6 +12,7 @@ import pytest
 
 from edgerec.core.errors import OutputError
 from edgerec.reports.ab_test.blocks import blocks_of
+from edgerec.reports.ab_test.comparisons import brief_comparisons
 from edgerec.reports.ab_test.lead import headline
 from edgerec.reports.ab_test.markdown import check_markdown, markdown
 from edgerec.reports.block import Block
@@ -312,6 +313,24 @@ def test_a_test_of_few_users_says_that_they_are_too_few_and_which_effect_it_find
     assert "finds a rise of CLICK only from about 15 % on" in warning
     document["uplift"]["click"]["ci95"] = None
     assert "finds a rise" not in block_of(document, "warnings").items[0]  # type: ignore[union-attr]
+
+
+def test_comparisons_of_few_users_are_marked_in_the_report_and_on_the_terminal() -> None:
+    document = ab_test_document()
+    for bucket in document["buckets"].values():
+        bucket["users"] = 200
+    block = block_of(document, "comparisons")
+    assert block is not None
+    assert "*" not in block.note + str(block.table) + str(brief_comparisons(document))
+    few = document["comparisons"][0]["bucket"]
+    document["buckets"][few]["users"] = 199
+    block = block_of(document, "comparisons")
+    assert block is not None
+    assert "* One of the two buckets has fewer than 200 users" in block.note
+    pairs = {(entry["bucket"], entry["against"]) for entry in document["comparisons"]}
+    marked = {(f"{one} *" if few in (one, other) else one, other) for one, other in pairs}
+    assert {row[:2] for row in rows_of(document, "comparisons")} == marked
+    assert any(row[0] == f"  {few} *" for row in brief_comparisons(document).rows)
 
 
 def test_users_who_planned_no_session_have_a_row_and_are_explained() -> None:

@@ -41,11 +41,20 @@ def explanation_table(document: Mapping[str, Any]) -> Group:
 
 
 def _reasons(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Yield why each candidate is where it is. Clicked candidates come first."""
-    for candidate in explained_candidates(document):
-        rows = reason_rows(document, candidate)
+    """Yield why each candidate is where it is: the clicked ones first, with their behaviours, then the others.
+
+    The same behaviours often decide for all candidates. So the tables of the others are only on the page. If no
+    candidate was clicked, the best one has its table.
+    """
+    explained = explained_candidates(document)
+    clicked = sum(bool(candidate["clicked"]) for candidate in explained)
+    for index, candidate in enumerate(explained):
+        said = " The user clicked it." if candidate["clicked"] else ""
         yield ""
-        clicked = " The user clicked it." if candidate["clicked"] else ""
-        yield Text(shown(f"{candidate['sentence']}{clicked}"))
+        yield Text(shown(f"{candidate['sentence']}{said}"))
+        rows = reason_rows(document, candidate) if index < max(clicked, 1) else []
         if rows:
             yield Padding(table_of(REASON_HEADS, rows, texts=5), (0, 0, 0, 4))
+    if len(explained) > max(clicked, 1):
+        yield ""
+        yield Text("The behaviours for and against each of the others are on the page that --html FILE writes.")

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 
 from edgerec.cli.output import scalars, table_of
-from edgerec.reports.ablation.table import columns_of, table_rows
+from edgerec.reports.ablation.table import columns_of, gap_note, table_rows
 
 _BASELINES = {
     "random": "a random order",
@@ -85,8 +85,10 @@ def _baseline(name: str, found: Mapping[str, float]) -> str:
     return "the best number of an item" + (", as good as the served order: probably its score" if same else "")
 
 
-def ablation_table(document: Mapping[str, Any]) -> Table:
-    """Return the table of the document of an ablation. Models come first, then baselines."""
+def ablation_table(document: Mapping[str, Any]) -> Group:
+    """Return the table of the document of an ablation, with its note. Models come first, then baselines."""
     columns, rows = columns_of(document, brief=True), table_rows(document, brief=True)
     rows += [[name, f"{value:.4f}"] for name, value in document["baselines"].items()]
-    return table_of(columns, [[*row, *[""] * (len(columns) - len(row))] for row in rows])
+    table = table_of(columns, [[*row, *[""] * (len(columns) - len(row))] for row in rows])
+    note = gap_note(document)
+    return Group(table, *([note] if note else []))

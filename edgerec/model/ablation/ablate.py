@@ -41,7 +41,8 @@ def ablate(
 ) -> dict[str, Any]:
     """Train every model with every seed, and write the folder `path`: JSON, Markdown, an HTML page, and each run.
 
-    With `resume`, an interrupted ablation continues after its last finished epoch.
+    With `resume`, an interrupted ablation continues after its last finished epoch. It may have other models, and
+    another number of seeds. What is finished of them is not trained again. Other finished runs stay in `runs`.
 
     Args:
         samples: the samples to train on and to rank.
@@ -65,8 +66,12 @@ def ablate(
         )
     config = replace(config, configs={name: resolve(each, samples) for name, each in config.configs.items()})
     where = str(samples.path.resolve())
-    job = {"version": __version__, "samples": where, "digest": samples.digest, "split": split, **config.document()}
-    with resumable_folder(path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples.path]) as work:
+    # Parts are named for their model and seed, so seeds are no part of the job, and models may be added.
+    configs = config.document()["configs"]
+    job = {"version": __version__, "samples": where, "digest": samples.digest, "split": split, "configs": configs}
+    with resumable_folder(
+        path, kind="ablation", job=job, force=force, resume=resume, inputs=[samples.path], growing="configs"
+    ) as work:
         (work.path / "runs").mkdir(exist_ok=True)
         # Train all models with one seed before the next seed, so that the models of an unfinished ablation can be
         # compared.

@@ -48,7 +48,8 @@ def load_ablation(
 
     Args:
         path: path of the file; None uses the defaults.
-        models: names of the models to train; default: all. DLCM is always added, because the others are compared to it.
+        models: names of the models to train, at least one; default: all. DLCM is always added, because the others are
+            compared to it.
         seeds: number of seeds. They are 1, 2, ..., `seeds`.
         epochs: maximum number of epochs of every model; default: that of the file.
         trees: whether the table includes LightGBM.
@@ -60,6 +61,10 @@ def load_ablation(
     settings = {} if path is None else read_toml(path)
     where = "of the defaults" if path is None else str(path)
     own = model_tables(settings, where=where)
+    if models is not None and not any(models):
+        raise ConfigurationError(
+            "ablate: --models names no model: give names such as dlcm,crban, or leave it out to train those of Table 2"
+        )
     for name in models or ():
         try:
             find_model(name)
@@ -71,7 +76,7 @@ def load_ablation(
         )
     if seeds < 1:
         raise ConfigurationError(f"ablate: --seeds should be at least 1; received {seeds}")
-    wanted = {*(models or MODELS), "dlcm"}
+    wanted = {*(MODELS if models is None else models), "dlcm"}
     chosen = [name for name in model_names() if name in wanted]
     given = {} if epochs is None else {"epochs": epochs}
     configs = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edgerec.reports.ab_test.warnings import FEW_USERS
 from edgerec.reports.block import Block, Table
 from edgerec.reports.metrics import in_order, metric
 from edgerec.reports.uplift import change, measured_p, read_uplift
@@ -16,12 +17,14 @@ def comparisons(document: Mapping[str, Any]) -> Block | None:
         return None
     keys = _metrics(document)
     rows = [
-        (entry["bucket"], entry["against"], *(read_uplift(entry["uplift"].get(key)).brief() for key in keys))
+        (_marked(document, entry), entry["against"], *(read_uplift(entry["uplift"].get(key)).brief() for key in keys))
         for entry in document["comparisons"]
     ]
     note = (
         "Uplift of each bucket against the control, and of further buckets against the treatment, with 95 % intervals."
     )
+    if any(_few_users(document, entry) for entry in document["comparisons"]):
+        note += f" * One of the two buckets has fewer than {FEW_USERS} users, which are too few for a conclusion."
     table = Table(("bucket", "against", *(metric(key).name for key in keys)), rows, texts=2)
     return Block("comparisons", "All comparisons", note, table)
 
@@ -35,7 +38,9 @@ def brief_comparisons(document: Mapping[str, Any]) -> Table:
         for entry in document["comparisons"]:
             if entry["against"] == against:
                 means = (change(read_uplift(entry["uplift"].get(key)).mean) for key in keys)
-                rows.append((f"  {entry['bucket']}", *means, read_uplift(entry["uplift"].get(primary)).interval()))
+                rows.append(
+                    (f"  {_marked(document, entry)}", *means, read_uplift(entry["uplift"].get(primary)).interval())
+                )
     return Table(("", *(metric(key).name for key in keys), f"95 % of {metric(primary).name}"), rows)
 
 
@@ -52,6 +57,16 @@ def p_values(document: Mapping[str, Any]) -> Block | None:
     table = Table(("bucket", "against", "metric", "uplift", "95 %", "p", "p, adjusted"), rows, texts=3)
     note = "They are adjusted for the number of metrics in one comparison, and not for the number of comparisons."
     return Block("p-values", "p-values of all comparisons", note, table, folded=True) if rows else None
+
+
+def _marked(document: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """Return the name of the bucket of a comparison, with a star if the comparison has few users."""
+    return str(entry["bucket"]) + (" *" if _few_users(document, entry) else "")
+
+
+def _few_users(document: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    buckets = document["buckets"]
+    return any((buckets[entry[side]]["users"] or 0) < FEW_USERS for side in ("bucket", "against"))
 
 
 def _metrics(document: Mapping[str, Any]) -> list[str]:

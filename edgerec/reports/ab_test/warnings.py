@@ -15,7 +15,7 @@ _ALARM = 0.001
 """Checks with a smaller p-value raise an alarm. 0.05 would raise one in every twentieth correct test."""
 _LEVEL = 0.05
 _SIGMAS = 4.0
-_FEW_USERS = 200
+FEW_USERS = 200
 """With fewer users in a bucket, p-values may be wrong. A/A tests of 133 users found that (docs/experiments.md)."""
 _FOUND = (1.960 + 0.842) / 1.960
 """An effect of this many half-widths of the 95 % interval is found in 80 % of tests (normal distribution)."""
@@ -29,14 +29,14 @@ def warnings(document: Mapping[str, Any]) -> Block | None:
 
 def _few_users(document: Mapping[str, Any]) -> Iterator[str]:
     users = min(bucket["users"] or 0 for bucket in document["buckets"].values())
-    if len(document["buckets"]) < 2 or users >= _FEW_USERS:
+    if len(document["buckets"]) < 2 or users >= FEW_USERS:
         return
     smallest = _smallest(read_uplift(document["uplift"].get(document["primary"])))
     name = metric(document["primary"]).name
     seen = "" if smallest is None else f" A test of this size finds a rise of {name} only from about {smallest} on."
     yield (
         f"{users} users in a bucket are too few for a conclusion, whatever the intervals say: with fewer than "
-        f"{_FEW_USERS}, p-values and intervals may be wrong.{seen} Use more --users."
+        f"{FEW_USERS}, p-values and intervals may be wrong.{seen} Use more --users."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgerec.reports.ablation.table import columns_of, table_rows
+from edgerec.reports.ablation.table import columns_of, gap_note, table_rows
 from edgerec.reports.page import GREY, GRID, figure, render
 
 _POINT, _SEED = "#3d85c6", "#e08a33"
@@ -21,6 +21,7 @@ def page(document: Mapping[str, Any]) -> str:
         document=document,
         columns=columns_of(document),
         rows=table_rows(document),
+        note=gap_note(document),
         what=[(row["model"], row["what"]) for row in document["rows"]],
         baselines=[(name, f"{value:.4f}") for name, value in document["baselines"].items()],
     )

@@ -45,6 +45,13 @@ def _layout(document: Mapping[str, Any]) -> list[tuple[str, Callable[[Mapping[st
     ]
 
 
+def gap_note(document: Mapping[str, Any]) -> str | None:
+    """Return what a negative "gap closed" means, or None if no model has one."""
+    if any(row.get("gap_closed", 0.0) < 0 for row in document["rows"]):
+        return "A negative gap closed: the model is worse than the served order."
+    return None
+
+
 def _gauc(row: Mapping[str, Any]) -> str:
     return f"{row['gauc_mean']:.4f}" + ("" if row["gauc_sd"] is None else f" ± {row['gauc_sd']:.4f}")
 
@@ -64,4 +71,5 @@ def markdown(document: Mapping[str, Any]) -> str:
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     baselines = "\n".join(f"| {name} | {value:.4f} |" for name, value in document["baselines"].items())
     size = f"{document['requests']:,} requests, {document['impressions']:,} impressions ({document['split']})"
-    return f"{size}\n\n{table}\n\n| ranker | GAUC |\n| --- | --- |\n{baselines}\n"
+    note = "".join(f"{line}\n\n" for line in [gap_note(document)] if line)
+    return f"{size}\n\n{table}\n\n{note}| ranker | GAUC |\n| --- | --- |\n{baselines}\n"
