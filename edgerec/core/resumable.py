@@ -147,7 +147,7 @@ def unfinished_work(
             yield work
         except BaseException:
             if worth_keeping(folder):
-                log(f"{folders.kind}: kept in {folder}: {folders.results(folder)}: {folders.advice(folder)}")
+                log(f"{folders.kind}: {folders.results(folder)} kept in {folder}: {folders.advice(folder)}")
             else:
                 discard(folder, output.resolve())
             raise

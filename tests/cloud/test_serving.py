@@ -69,7 +69,7 @@ def test_while_it_drains_it_answers_over_tls_and_says_that_it_stops(logs: Path, 
     with served(bundle, "--catalogue", logs, "--logs", tmp_path / "out", *options) as (process, state):
         url = state["url"]
         assert url.startswith("https://localhost:")
-        assert ready(url, context) == (200, {"status": "ok"})
+        assert ready(url, context) == (200, {"status": "ok", "embeddings": "ok"})
         process.send_signal(signal.SIGTERM)
         while ready(url, context)[0] == 200:
             time.sleep(0.01)

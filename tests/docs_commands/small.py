@@ -1,7 +1,7 @@
 """Make small inputs for the commands of the docs, or print a value: python -m tests.docs_commands.small WHAT [PATH]
 
-WHAT is `ebnerd`, `kuairand` (a part of the real data), `store FILE` (a behaviour store), `version BUNDLE` or
-`request LOGS`.
+WHAT is `ebnerd`, `kuairand` (a part of the real data), `store FILE` (a behaviour store), `version BUNDLE`,
+`request LOGS` or `test_from LOGS` (the time after which the last fifth of the requests comes).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def main(what: str, path: str = "") -> None:
     elif what == "request":
         requests = pl.read_parquet(str(Path(path) / "requests" / "*.parquet"))
         print(requests.sort("time")["request_id"].last())  # noqa: T201
+    elif what == "test_from":
+        times = pl.read_parquet(str(Path(path) / "requests" / "*.parquet"))["time"]
+        print(int(times.sort()[len(times) * 4 // 5]))  # noqa: T201
     else:
         raise SystemExit(f"small: unknown: {what}")
 

@@ -461,8 +461,8 @@ def test_an_interrupted_training_is_kept_and_can_be_finished(samples_path: Path,
     assert child.returncode == 130, err
     kept, last = err.splitlines()[-2:]
     assert "edgerec: stopping: the current step ends first" in err.splitlines()
-    assert kept.startswith((f"training: kept in {work}: epoch 1: ", f"training: kept in {work}: epochs 1 to "))
-    assert kept.endswith(": go on with --resume, or make its best epoch the run with --finish")
+    assert kept.startswith(("training: epoch 1 kept in ", "training: epochs 1 to "))
+    assert kept.endswith(f" kept in {work}: go on with --resume, or make its best epoch the run with --finish")
     assert last == "edgerec: interrupted"
     assert out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "c.toml"]

@@ -118,6 +118,7 @@ def test_a_kit_is_made_without_training_packages(bundle_path: Path, tmp_path: Pa
 def test_a_missing_package_for_signatures_is_reported_with_the_install_command(
     bundle_path: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "public.pem").touch()
     done = edgerec("verify", bundle_path, "--public-key", tmp_path / "public.pem")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "edgerec: cryptography is not installed: run pip install 'edgerec[signing]'\n"

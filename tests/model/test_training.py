@@ -141,7 +141,9 @@ def test_training_logs_its_sizes_before_the_first_step(
     config = TrainConfig(**{**TINY.model_dump(exclude={"gain"}), "compiled": compiled})
     with pytest.raises(KeyboardInterrupt):
         train(samples, config, tmp_path / "run", samples_path=samples_path)
-    chosen, warning, line, last = capsys.readouterr().err.splitlines()
+    building, chosen, warning, line, first, last = capsys.readouterr().err.splitlines()
+    assert building == "building the model"
+    assert first.startswith("the first step takes longest: ")
     assert last == "training: no epoch of this training is complete, so nothing of it is kept"
     split = samples.head.splits[TRAIN]
     assert warning.startswith(
