@@ -15,6 +15,7 @@ from edgerec.cli.bench import bench
 from edgerec.cli.bench_cloud import bench_cloud
 from edgerec.cli.bench_documents import bench_compare, bench_report
 from edgerec.cli.bench_mix import bench_mix
+from edgerec.cli.bench_training import bench_train
 from edgerec.cli.cloud import serve
 from edgerec.cli.command import need, run
 from edgerec.cli.demo import demo
@@ -25,7 +26,7 @@ from edgerec.cli.explaining import explain
 from edgerec.cli.forgetting import forget
 from edgerec.cli.importing import import_group
 from edgerec.cli.kit import kit
-from edgerec.cli.learning import ablate, bench_train, evaluate, train
+from edgerec.cli.learning import ablate, evaluate, train
 from edgerec.cli.logs import as_of, check, samples, simulate, stats
 from edgerec.cli.mixing import mix
 from edgerec.cli.off_policy import off_policy
